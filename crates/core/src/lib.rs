@@ -1,1 +1,20 @@
-//! Meridian: core.
+//! What must happen: the session machine, the interest table, the outbox, the clockwork of
+//! heartbeats and the watch over regions. Time is passed in and effects are returned.
+//!
+//! Not for: sockets, NATS, clocks, tokio. `meridian-edge` performs what this crate decides, so
+//! that every decision is tested without a port or a sleep.
+
+pub mod interest;
+pub mod namespace;
+pub mod outbox;
+pub mod policy;
+pub mod rate;
+pub mod regions;
+pub mod session;
+pub mod wheel;
+
+pub use interest::Interest;
+pub use namespace::{Class, Namespace, Namespaces};
+pub use outbox::Outbox;
+pub use policy::{Policy, SessionLimits};
+pub use session::{Effect, Session};

@@ -1,0 +1,279 @@
+//! The interest table: which connections want which filters, and what the edge wants of NATS.
+//!
+//! One upstream subscription a filter, whoever shares it. Within a filter, *groups* of members
+//! that asked for the same headers and trace share one encoded frame; a group's id is the
+//! subscription id that clients see.
+
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use meridian_proto::Filter;
+use slab::Slab;
+use slot::{Slot, State};
+use std::collections::{HashMap, VecDeque};
+
+/// Owned by the shard. `K` names a connection.
+#[derive(Debug)]
+pub struct Interest<K> {
+    by_filter: HashMap<Filter, u32>,
+    slots: Slab<Slot>,
+    groups: Slab<Group<K>>,
+    /// Slots whose SUB awaits proof: the number of the ping behind it, and the sid.
+    proving: VecDeque<(u64, Sid)>,
+    /// Slots that nobody wants any more: when their linger ends, and the sid.
+    lingering: VecDeque<(u64, Sid)>,
+    /// How long a slot outlives its last member, in ms.
+    linger_ms: u64,
+    /// Makes every sid unique, so that a late message cannot reach a slot that took its place.
+    next_generation: u32,
+}
+
+/// An upstream subscription id: unique for the life of the table.
+pub type Sid = u64;
+
+/// What a subscription wants beside the messages. Members of a group want the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wishes {
+    /// Header names to deliver, lower case, sorted, without repeats.
+    pub headers: Vec<String>,
+    /// Whether to deliver `traceparent` of sampled messages.
+    pub trace: bool,
+}
+
+/// The members that share one encoded frame.
+#[derive(Debug)]
+pub struct Group<K> {
+    slot: u32,
+    wishes: Option<Box<Wishes>>,
+    members: Vec<K>,
+    /// Members whose subscribe reply waits for proof, with the command's id.
+    waiting: Vec<(K, Option<u32>)>,
+}
+
+/// What a join asks of the caller.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Send SUB with this sid and a ping, and call [`Interest::prove`] with the ping's number.
+    Subscribe(Sid),
+    /// The reply follows an earlier SUB's proof.
+    Wait,
+    /// The interest stands: reply at once.
+    Ready,
+}
+
+/// A proven subscription whose reply is due.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Proven<K> {
+    /// Whom to answer.
+    pub member: K,
+    /// The command to answer.
+    pub command: Option<u32>,
+    /// The subscription id.
+    pub group: u32,
+}
+
+/// What a proof brought.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Proof<K> {
+    /// Subscriptions to answer.
+    pub proven: Vec<Proven<K>>,
+    /// Groups that were interrupted and are whole again: their members may have missed messages.
+    pub resumed: Vec<u32>,
+}
+
+impl<K: Copy + Eq> Interest<K> {
+    /// An empty table whose filters outlive their last member by `linger_ms`.
+    #[must_use]
+    pub fn new(linger_ms: u64) -> Self {
+        Self {
+            by_filter: HashMap::new(),
+            slots: Slab::new(),
+            groups: Slab::new(),
+            proving: VecDeque::new(),
+            lingering: VecDeque::new(),
+            linger_ms,
+            next_generation: 0,
+        }
+    }
+
+    /// Distinct filters that the edge holds upstream, those that linger included.
+    #[must_use]
+    pub fn filters(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The groups of a filter, for the question whether a connection already holds it.
+    #[must_use]
+    pub fn groups_of(&self, filter: &Filter) -> &[u32] {
+        self.by_filter.get(filter).map_or(&[], |slot| &self.slots[*slot as usize].groups)
+    }
+
+    /// Adds a member. It receives messages from its [`Proven`] on, or from now if
+    /// [`Join::Ready`]. Returns the subscription id.
+    pub fn join(
+        &mut self,
+        member: K,
+        command: Option<u32>,
+        filter: &Filter,
+        wishes: Wishes,
+    ) -> (u32, Join) {
+        let slot = self.slot_of(filter);
+        let group = self.group_of(slot, wishes);
+        let slot = &mut self.slots[slot as usize];
+        slot.idle_until_ms = None;
+        let join = match slot.state {
+            State::New => Join::Subscribe(slot.sid),
+            State::Proving => Join::Wait,
+            State::Live => {
+                self.groups[group as usize].members.push(member);
+                return (group + 1, Join::Ready);
+            }
+        };
+        slot.state = State::Proving;
+        self.groups[group as usize].waiting.push((member, command));
+        (group + 1, join)
+    }
+
+    /// Notes that SUB for `sid` went out before ping number `ping`.
+    pub fn prove(&mut self, sid: Sid, ping: u64) {
+        self.proving.push_back((ping, sid));
+    }
+
+    /// The server answered all pings up to number `ping`: what it read before stands.
+    pub fn proven(&mut self, ping: u64) -> Proof<K> {
+        let mut proof = Proof { proven: Vec::new(), resumed: Vec::new() };
+        while self.proving.front().is_some_and(|(number, _)| *number <= ping) {
+            let Some((_, sid)) = self.proving.pop_front() else { break };
+            let Some(slot) = slot::find_mut(&mut self.slots, sid) else { continue };
+            slot.state = State::Live;
+            let was_interrupted = std::mem::take(&mut slot.interrupted);
+            for index in &slot.groups {
+                let group = &mut self.groups[*index as usize];
+                if was_interrupted && !group.members.is_empty() {
+                    proof.resumed.push(*index + 1);
+                }
+                for (member, command) in std::mem::take(&mut group.waiting) {
+                    group.members.push(member);
+                    proof.proven.push(Proven { member, command, group: *index + 1 });
+                }
+            }
+        }
+        proof
+    }
+
+    /// Removes a member from a group. A filter without members lingers from `now_ms` on.
+    pub fn leave(&mut self, group: u32, member: K, now_ms: u64) {
+        let index = group.wrapping_sub(1);
+        let Some(entry) = self.groups.get_mut(index as usize) else { return };
+        if let Some(position) = entry.members.iter().position(|other| *other == member) {
+            entry.members.swap_remove(position);
+        }
+        entry.waiting.retain(|(other, _)| *other != member);
+        if !entry.members.is_empty() || !entry.waiting.is_empty() {
+            return;
+        }
+        let slot = &mut self.slots[entry.slot as usize];
+        slot.groups.retain(|other| *other != index);
+        self.groups.remove(index as usize);
+        if slot.groups.is_empty() {
+            let due_ms = now_ms + self.linger_ms;
+            slot.idle_until_ms = Some(due_ms);
+            self.lingering.push_back((due_ms, slot.sid));
+        }
+    }
+
+    /// Forgets filters whose linger is over. Send UNSUB for each sid.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<Sid> {
+        let mut expired = Vec::new();
+        while self.lingering.front().is_some_and(|(due_ms, _)| *due_ms <= now_ms) {
+            let Some((due_ms, sid)) = self.lingering.pop_front() else { break };
+            let Some(slot) = slot::find_mut(&mut self.slots, sid) else { continue };
+            // A filter that was wanted again, and perhaps left again, has another due time.
+            if slot.idle_until_ms == Some(due_ms) {
+                self.forget(sid);
+                expired.push(sid);
+            }
+        }
+        expired
+    }
+
+    /// The NATS connection is gone: nothing stands any more.
+    pub fn interrupt(&mut self) {
+        self.proving.clear();
+        for (_, slot) in &mut self.slots {
+            slot.interrupted |= slot.state == State::Live;
+            slot.state = State::New;
+        }
+    }
+
+    /// The NATS connection is back: what to SUB again, each followed by [`Interest::prove`].
+    /// Filters that only linger are forgotten instead.
+    pub fn resume(&mut self) -> Vec<(Sid, Filter)> {
+        let idle = self.slots.iter().filter(|(_, slot)| slot.idle_until_ms.is_some());
+        let idle: Vec<Sid> = idle.map(|(_, slot)| slot.sid).collect();
+        idle.into_iter().for_each(|sid| self.forget(sid));
+        let wanted = self.slots.iter_mut().map(|(_, slot)| {
+            slot.state = State::Proving;
+            (slot.sid, slot.filter.clone())
+        });
+        wanted.collect()
+    }
+
+    /// The groups that want a message which came for `sid`. Empty for a sid that is gone.
+    #[must_use]
+    pub fn route(&self, sid: Sid) -> &[u32] {
+        slot::find(&self.slots, sid).map_or(&[], |slot| &slot.groups)
+    }
+
+    /// A group of [`Interest::route`], by its index there (the subscription id less one).
+    #[must_use]
+    pub fn group(&self, index: u32) -> &Group<K> {
+        &self.groups[index as usize]
+    }
+
+    fn slot_of(&mut self, filter: &Filter) -> u32 {
+        if let Some(slot) = self.by_filter.get(filter) {
+            return *slot;
+        }
+        let entry = self.slots.vacant_entry();
+        let index = entry.key() as u32;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let sid = slot::sid(self.next_generation, index);
+        entry.insert(Slot::new(sid, filter.clone()));
+        self.by_filter.insert(filter.clone(), index);
+        index
+    }
+
+    fn group_of(&mut self, slot: u32, wishes: Wishes) -> u32 {
+        let wishes = (wishes != Wishes::default()).then(|| Box::new(wishes));
+        let groups = &mut self.slots[slot as usize].groups;
+        let same = groups.iter().find(|index| self.groups[**index as usize].wishes == wishes);
+        if let Some(index) = same {
+            return *index;
+        }
+        let group = Group { slot, wishes, members: Vec::new(), waiting: Vec::new() };
+        let index = self.groups.insert(group) as u32;
+        groups.push(index);
+        index
+    }
+
+    fn forget(&mut self, sid: Sid) {
+        let slot = self.slots.remove(slot::index(sid));
+        self.by_filter.remove(&slot.filter);
+    }
+}
+
+impl<K> Group<K> {
+    /// Who receives the group's frames.
+    #[must_use]
+    pub fn members(&self) -> &[K] {
+        &self.members
+    }
+
+    /// What the members want beside the messages.
+    #[must_use]
+    pub fn wishes(&self) -> Option<&Wishes> {
+        self.wishes.as_deref()
+    }
+}

@@ -1,0 +1,155 @@
+//! The interest table's claims, and a random walk against a naive model.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const NOBODY: [u8; 0] = [];
+const NOTHING: [Sid; 0] = [];
+
+fn filter(text: &str) -> Filter {
+    Filter::parse(text).unwrap()
+}
+
+fn members(interest: &Interest<u8>, sid: Sid) -> Vec<u8> {
+    let groups = interest.route(sid).iter();
+    groups.flat_map(|group| interest.group(*group).members().to_vec()).collect()
+}
+
+#[test]
+fn the_first_subscriber_subscribes_and_the_reply_waits_for_proof() {
+    let mut interest = Interest::new(1000);
+    let (first, join) = interest.join(1, Some(10), &filter("a.>"), Wishes::default());
+    let Join::Subscribe(sid) = join else { panic!("{join:?}") };
+    interest.prove(sid, 5);
+    let (second, join) = interest.join(2, Some(20), &filter("a.>"), Wishes::default());
+    assert_eq!((second, join), (first, Join::Wait));
+    assert_eq!(members(&interest, sid), NOBODY, "nobody receives before the reply");
+    assert!(interest.proven(4).proven.is_empty());
+    let proven = interest.proven(5).proven;
+    assert_eq!(proven.len(), 2);
+    assert_eq!(proven[0], Proven { member: 1, command: Some(10), group: first });
+    let (_, join) = interest.join(3, Some(30), &filter("a.>"), Wishes::default());
+    assert_eq!(join, Join::Ready);
+    assert_eq!(members(&interest, sid), [1, 2, 3]);
+    assert_eq!(interest.filters(), 1);
+}
+
+#[test]
+fn different_wishes_share_the_filter_but_not_the_frame() {
+    let mut interest = Interest::new(0);
+    let wishes = Wishes { headers: vec!["x".into()], trace: true };
+    let (plain, _) = interest.join(1, None, &filter("a"), Wishes::default());
+    let (traced, join) = interest.join(2, None, &filter("a"), wishes.clone());
+    assert_ne!(plain, traced);
+    assert_eq!(join, Join::Wait);
+    assert_eq!(interest.groups_of(&filter("a")), [plain - 1, traced - 1]);
+    assert_eq!(interest.group(traced - 1).wishes(), Some(&wishes));
+    assert_eq!(interest.filters(), 1);
+}
+
+#[test]
+fn a_filter_lingers_and_a_return_within_the_linger_costs_nothing() {
+    let mut interest = Interest::new(1000);
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    let Join::Subscribe(sid) = join else { panic!("{join:?}") };
+    interest.prove(sid, 1);
+    interest.proven(1);
+    interest.leave(group, 1, 0);
+    assert_eq!(interest.expire(999), NOTHING);
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    assert_eq!(join, Join::Ready);
+    assert_eq!(interest.expire(1000), NOTHING, "wanted again");
+    interest.leave(group, 1, 500);
+    assert_eq!(interest.expire(1499), NOTHING);
+    assert_eq!(interest.expire(1500), [sid]);
+    assert_eq!(interest.filters(), 0);
+    assert_eq!(interest.route(sid), [] as [u32; 0], "a late message finds nobody");
+    let (_, join) = interest.join(2, None, &filter("b"), Wishes::default());
+    let Join::Subscribe(other) = join else { panic!("{join:?}") };
+    assert_ne!(other, sid);
+    assert_eq!(interest.route(sid), [] as [u32; 0], "not even in its old place");
+}
+
+#[test]
+fn an_interrupted_filter_is_subscribed_again_and_its_members_are_told() {
+    let mut interest = Interest::new(1000);
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    let Join::Subscribe(sid) = join else { panic!("{join:?}") };
+    interest.prove(sid, 1);
+    interest.proven(1);
+    let (idle, join) = interest.join(1, None, &filter("b"), Wishes::default());
+    assert!(matches!(join, Join::Subscribe(_)));
+    interest.leave(idle, 1, 0);
+    interest.interrupt();
+    let (_, join) = interest.join(2, Some(7), &filter("c"), Wishes::default());
+    let Join::Subscribe(late) = join else { panic!("{join:?}") };
+    let again = interest.resume();
+    assert_eq!(again.len(), 2, "what only lingered is forgotten: {again:?}");
+    for (sid, _) in again {
+        interest.prove(sid, 9);
+    }
+    let proof = interest.proven(9);
+    assert_eq!(proof.resumed, [group], "only what stood before has a gap");
+    assert_eq!(
+        proof.proven,
+        [Proven { member: 2, command: Some(7), group: proof.proven[0].group }]
+    );
+    assert_eq!(members(&interest, late), [2]);
+    assert_eq!(members(&interest, sid), [1]);
+}
+
+proptest! {
+    /// Members of each filter agree with a naive model whatever happens in whatever order.
+    #[test]
+    fn members_agree_with_a_naive_model(
+        steps in prop::collection::vec((0_u8..6, 0_u8..4, 0_usize..3), 1..80)
+    ) {
+        let filters = [filter("a"), filter("a.*"), filter("b.>")];
+        let mut interest = Interest::new(3);
+        let mut model: BTreeMap<(u8, usize), u32> = BTreeMap::new();
+        let (mut ping, mut is_up) = (0, true);
+        for (now_ms, (step, member, which)) in steps.into_iter().enumerate() {
+            let now_ms = now_ms as u64;
+            match step {
+                0 | 1 if !model.contains_key(&(member, which)) => {
+                    let wishes = Wishes { headers: Vec::new(), trace: member == 0 };
+                    let (group, join) = interest.join(member, None, &filters[which], wishes);
+                    model.insert((member, which), group);
+                    if let (Join::Subscribe(sid), true) = (join, is_up) {
+                        ping += 1;
+                        interest.prove(sid, ping);
+                    }
+                }
+                2 => if let Some(group) = model.remove(&(member, which)) {
+                    interest.leave(group, member, now_ms);
+                },
+                3 => { interest.expire(now_ms); },
+                4 => {
+                    interest.interrupt();
+                    is_up = false;
+                }
+                5 => {
+                    if !is_up {
+                        ping += 1;
+                        for (sid, _) in interest.resume() {
+                            interest.prove(sid, ping);
+                        }
+                        is_up = true;
+                    }
+                    interest.proven(ping);
+                    for (index, filter) in filters.iter().enumerate() {
+                        let mut actual: Vec<u8> = interest.groups_of(filter).iter()
+                            .flat_map(|group| interest.group(*group).members().to_vec()).collect();
+                        actual.sort_unstable();
+                        let expected: Vec<u8> = model.keys()
+                            .filter(|(_, which)| *which == index).map(|(member, _)| *member)
+                            .collect();
+                        prop_assert_eq!(actual, expected);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Namespaces: what is reachable from outside, and under which rules. Nothing else is.
+
+use meridian_proto::{Filter, Subject};
+
+/// How messages of a namespace are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Core NATS: lowest latency, at most once.
+    Ephemeral,
+}
+
+/// One declared subject space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// A name for logs and metrics.
+    pub name: String,
+    /// The subjects it covers. Patterns of different namespaces do not overlap.
+    pub pattern: Filter,
+    /// How its messages are delivered.
+    pub class: Class,
+    /// Whether clients may publish.
+    pub publish: Permission,
+    /// Whether clients may send requests.
+    pub request: Permission,
+    /// Header names that pass between clients and NATS, in lower case, beside `content-type`.
+    pub headers: Vec<String>,
+}
+
+/// A yes or no that reads at the call site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Refused with 103.
+    Denied,
+    /// Allowed to every client.
+    Granted,
+}
+
+/// Every namespace of an edge, patterns disjoint.
+#[derive(Debug, Clone, Default)]
+pub struct Namespaces(Vec<Namespace>);
+
+/// Two namespaces whose patterns share a subject: nobody could tell which rules hold there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("namespaces {0} and {1} overlap: make their patterns disjoint")]
+pub struct Overlap(pub String, pub String);
+
+impl Namespaces {
+    /// Keeps the namespaces.
+    ///
+    /// # Errors
+    /// The first [`Overlap`].
+    pub fn new(namespaces: Vec<Namespace>) -> Result<Self, Overlap> {
+        for (index, first) in namespaces.iter().enumerate() {
+            for second in &namespaces[index + 1..] {
+                if first.pattern.overlaps(&second.pattern) {
+                    return Err(Overlap(first.name.clone(), second.name.clone()));
+                }
+            }
+        }
+        Ok(Self(namespaces))
+    }
+
+    /// The namespace that declares `subject`.
+    #[must_use]
+    pub fn of_subject(&self, subject: &Subject) -> Option<&Namespace> {
+        self.0.iter().find(|namespace| namespace.pattern.matches(subject.as_str()))
+    }
+
+    /// The namespace that declares every subject of `filter`.
+    #[must_use]
+    pub fn of_filter(&self, filter: &Filter) -> Option<&Namespace> {
+        self.0.iter().find(|namespace| namespace.pattern.contains(filter))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Namespace> {
+        self.0.iter()
+    }
+}
+
+impl Namespace {
+    /// Whether a header may pass between clients and NATS.
+    #[must_use]
+    pub fn allows_header(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case("content-type")
+            || self.headers.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A namespace for the tests of this crate.
+    pub(crate) fn namespace(name: &str, pattern: &str, permission: Permission) -> Namespace {
+        Namespace {
+            name: name.into(),
+            pattern: Filter::parse(pattern).unwrap(),
+            class: Class::Ephemeral,
+            publish: permission,
+            request: permission,
+            headers: vec!["x-kind".into()],
+        }
+    }
+
+    #[test]
+    fn a_filter_belongs_only_where_all_its_subjects_do() {
+        let all = vec![
+            namespace("demo", "demo.>", Permission::Granted),
+            namespace("one", "only.one", Permission::Granted),
+        ];
+        let namespaces = Namespaces::new(all).unwrap();
+        let of = |text: &str| {
+            let found = namespaces.of_filter(&Filter::parse(text).unwrap());
+            found.map(|namespace| namespace.name.as_str())
+        };
+        assert_eq!(of("demo.*.x"), Some("demo"));
+        assert_eq!(of("demo.>"), Some("demo"));
+        assert_eq!(of("only.one"), Some("one"));
+        assert_eq!(of("only.*"), None);
+        assert_eq!(of("demo"), None);
+        assert_eq!(of("demox.a"), None);
+    }
+
+    #[test]
+    fn overlapping_namespaces_are_refused() {
+        let overlapping = vec![
+            namespace("left", "a.*.c", Permission::Granted),
+            namespace("right", "a.b.>", Permission::Granted),
+        ];
+        let overlap = Namespaces::new(overlapping).unwrap_err();
+        assert_eq!(overlap, Overlap("left".into(), "right".into()));
+    }
+}

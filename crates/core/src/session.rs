@@ -1,0 +1,189 @@
+//! The session: what one identified client may do, and what each of its commands means.
+//!
+//! A connection has no session until its `connect` succeeded: `greet` makes one. Commands go in,
+//! effects come out, and the edge performs them.
+
+mod on_connect;
+mod on_publish;
+mod on_request;
+mod on_subscribe;
+mod outbound;
+#[cfg(test)]
+mod tests;
+
+pub use on_connect::{Greeting, greet};
+pub use outbound::Outbound;
+
+use crate::interest::{Interest, Wishes};
+use crate::policy::Policy;
+use crate::rate::TokenBucket;
+use meridian_proto::command::{Ack, Body, Command, Unsubscribe};
+use meridian_proto::item::{Failure, Item, Reply};
+use meridian_proto::{ErrorCode, Filter};
+
+/// Owned by its connection. Small, because there are many.
+#[derive(Debug)]
+pub struct Session {
+    /// Subscription ids held, pending ones included.
+    subscriptions: Vec<u32>,
+    budget: TokenBucket,
+    ping_s: u16,
+    mesh_notices: MeshNotices,
+}
+
+/// Whether the client asked to hear of degraded regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeshNotices {
+    /// `mesh` was in `connect.feat`.
+    Wanted,
+    /// It was not.
+    Unwanted,
+}
+
+/// What the edge must do for a command.
+#[derive(Debug)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// Send this item.
+    Send(Item),
+    /// Join the interest table, and answer when the interest is proven.
+    Subscribe {
+        /// The command to answer.
+        id: Option<u32>,
+        /// The filter, allowed and not yet held.
+        filter: Filter,
+        /// What the frames shall hold.
+        wishes: Wishes,
+        /// Whether the client asked to recover, which nobody can on an ephemeral namespace.
+        recover: Recover,
+    },
+    /// Leave the interest table, then send the item.
+    Unsubscribe(u32, Item),
+    /// Hand a message to NATS.
+    Publish {
+        /// The command to answer, if it wants an answer.
+        id: Option<u32>,
+        /// The message.
+        message: Outbound,
+    },
+    /// Hand a message to NATS with a reply subject, and answer with what comes back.
+    Request {
+        /// The command to answer.
+        id: u32,
+        /// The message.
+        message: Outbound,
+        /// How long to wait, in ms.
+        timeout_ms: u64,
+    },
+}
+
+/// Whether a subscribe asked for a position to be recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recover {
+    /// It did.
+    Asked,
+    /// It did not.
+    NotAsked,
+}
+
+/// What a decision may depend on beside its session.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// The edge's rules.
+    pub policy: &'a Policy,
+    /// ms of the edge's clock.
+    pub now_ms: u64,
+    /// The NATS servers' limit in bytes, or `None` while there is no connection.
+    pub payload_bytes_max: Option<usize>,
+}
+
+impl Session {
+    /// Heartbeat interval in s.
+    #[must_use]
+    pub fn ping_s(&self) -> u64 {
+        u64::from(self.ping_s)
+    }
+
+    /// Whether to send `mesh` items.
+    #[must_use]
+    pub fn mesh_notices(&self) -> MeshNotices {
+        self.mesh_notices
+    }
+
+    /// Subscription ids held, for leaving the interest table at the end.
+    #[must_use]
+    pub fn subscriptions(&self) -> &[u32] {
+        &self.subscriptions
+    }
+
+    /// Notes a subscription that the interest table accepted.
+    pub fn hold(&mut self, subscription: u32) {
+        self.subscriptions.push(subscription);
+    }
+
+    /// Takes one command from the budget and decides it.
+    pub fn on_command<K: Copy + Eq>(
+        &mut self,
+        command: Command,
+        interest: &Interest<K>,
+        moment: &Moment<'_>,
+    ) -> Effect {
+        let id = command.id;
+        if let Err(failure) = self.spend(moment) {
+            return Effect::Send(Item::Error(id, failure));
+        }
+        let decided = match command.body {
+            Body::Heartbeat => Ok(Effect::Nothing),
+            Body::Connect(_) => Err(Failure::new(ErrorCode::BadRequest, "already connected")),
+            Body::Subscribe(body) => self.on_subscribe(id, body, interest, moment),
+            Body::Unsubscribe(body) => self.on_unsubscribe(id, body),
+            Body::Publish(body) => on_publish::on_publish(id, body, moment),
+            Body::Request(body) => on_request::on_request(id, body, moment),
+            Body::Unserved(name) => {
+                let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
+                Err(failure.hint("this edge serves ephemeral namespaces only"))
+            }
+        };
+        decided.unwrap_or_else(|failure| Effect::Send(Item::Error(id, failure)))
+    }
+
+    /// Takes one command from the budget. Malformed commands and control frames cost the same as
+    /// good ones.
+    ///
+    /// # Errors
+    /// A failure that says how long to wait.
+    pub fn spend(&mut self, moment: &Moment<'_>) -> Result<(), Failure> {
+        let limits = &moment.policy.limits;
+        let (rate, burst) = (limits.commands_per_second, limits.commands_burst);
+        self.budget.take(rate, burst, moment.now_ms).map_err(|after_ms| {
+            let msg = format!("over {rate} commands a second");
+            let failure = Failure::new(ErrorCode::TooManyRequests, msg);
+            Failure { after_ms: Some(after_ms), ..failure }
+        })
+    }
+
+    fn on_unsubscribe(&mut self, id: Option<u32>, body: Unsubscribe) -> Result<Effect, Failure> {
+        let Some(position) = self.subscriptions.iter().position(|held| *held == body.i) else {
+            return Err(Failure::new(ErrorCode::BadRequest, "no such subscription"));
+        };
+        self.subscriptions.swap_remove(position);
+        let Some(id) = id else {
+            let failure = Failure::new(ErrorCode::BadRequest, "unsubscribe without an id");
+            return Ok(Effect::Unsubscribe(body.i, Item::Error(None, failure)));
+        };
+        Ok(Effect::Unsubscribe(body.i, Item::Reply(id, Reply::Unsubscribe)))
+    }
+}
+
+/// The acknowledgement that a publish gets: none without an id, whatever it asks for.
+fn acknowledgement(id: Option<u32>, asked: Option<Ack>) -> Result<Option<u32>, Failure> {
+    match asked {
+        Some(Ack::Stream) => {
+            let failure = Failure::new(ErrorCode::NotAvailable, "no stream covers this subject");
+            Err(failure.hint("ask for ack \"edge\""))
+        }
+        Some(Ack::None) => Ok(None),
+        Some(Ack::Edge) | None => Ok(id),
+    }
+}

@@ -1,0 +1,66 @@
+//! `connect`: a client identifies itself, or is refused. Makes the session.
+
+use super::{MeshNotices, Moment, Session};
+use crate::rate::TokenBucket;
+use meridian_proto::command::{Body, Command, Connect};
+use meridian_proto::item::{ConnectReply, Failure, Item, Limits, Reply};
+use meridian_proto::limits::{COMMANDS_PER_FRAME_MAX, PING_S_DEFAULT, PING_S_RANGE};
+use meridian_proto::{CloseCode, ErrorCode};
+
+/// Optional pushes that this edge can send.
+const FEATURES: [&str; 3] = ["gap", "goaway", "mesh"];
+
+/// What a first command leads to.
+#[derive(Debug)]
+pub enum Greeting {
+    /// A session, and the reply to send.
+    Welcome(Box<Session>, Item),
+    /// The empty object before `connect`: nothing to do.
+    Ignored,
+    /// Send the item, then close.
+    Refused(Item, CloseCode),
+}
+
+/// Decides the first command of a connection. `cid` becomes the connection's id.
+#[must_use]
+pub fn greet(command: Command, cid: String, moment: &Moment<'_>) -> Greeting {
+    let id = command.id;
+    let refuse = |code, msg| {
+        Greeting::Refused(Item::Error(id, Failure::new(code, msg)), CloseCode::BadProtocol)
+    };
+    match (command.body, id) {
+        (Body::Heartbeat, _) => Greeting::Ignored,
+        (Body::Connect(body), Some(id)) => welcome(id, &body, cid, moment),
+        (Body::Connect(_), None) => refuse(ErrorCode::BadRequest, "connect without an id"),
+        _ => refuse(ErrorCode::Unauthorized, "the first command must be connect"),
+    }
+}
+
+fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greeting {
+    let policy = moment.policy;
+    let asked = FEATURES.into_iter().filter(|feature| body.feat.iter().any(|f| f == feature));
+    let feat: Vec<String> = asked.map(String::from).collect();
+    let wants_mesh = feat.iter().any(|feature| feature == "mesh");
+    let ping = body.ping.unwrap_or(PING_S_DEFAULT).clamp(PING_S_RANGE.0, PING_S_RANGE.1);
+    let session = Session {
+        subscriptions: Vec::new(),
+        budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
+        ping_s: ping as u16,
+        mesh_notices: if wants_mesh { MeshNotices::Wanted } else { MeshNotices::Unwanted },
+    };
+    let reply = ConnectReply {
+        cid,
+        node: policy.node.clone(),
+        region: policy.region.clone(),
+        ver: policy.version.clone(),
+        ping,
+        limits: Limits {
+            frame: policy.limits.message_bytes_max,
+            subs: policy.limits.filters_max,
+            cmds: COMMANDS_PER_FRAME_MAX,
+        },
+        alt: policy.alternates.clone(),
+        feat,
+    };
+    Greeting::Welcome(Box::new(session), Item::Reply(id, Reply::Connect(reply)))
+}

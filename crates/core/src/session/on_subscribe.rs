@@ -1,0 +1,65 @@
+//! `subscribe`: may this client have this filter, and what shall its frames hold?
+
+use super::{Effect, Moment, Recover, Session};
+use crate::interest::{Interest, Wishes};
+use crate::namespace::Namespace;
+use meridian_proto::command::Subscribe;
+use meridian_proto::item::Failure;
+use meridian_proto::limits::HEADERS_MAX;
+use meridian_proto::{ErrorCode, Filter};
+
+impl Session {
+    pub(super) fn on_subscribe<K: Copy + Eq>(
+        &self,
+        id: Option<u32>,
+        body: Subscribe,
+        interest: &Interest<K>,
+        moment: &Moment<'_>,
+    ) -> Result<Effect, Failure> {
+        if id.is_none() {
+            return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id"));
+        }
+        let filter = Filter::parse(&body.f)
+            .map_err(|error| Failure::new(ErrorCode::InvalidSubject, format!("filter: {error}")))?;
+        let Some(namespace) = moment.policy.namespaces.of_filter(&filter) else {
+            let failure = Failure::new(
+                ErrorCode::UnknownSubjectSpace,
+                format!("no namespace declares {filter}"),
+            );
+            return Err(failure.hint("a filter must lie within one declared pattern"));
+        };
+        let wishes = wishes(&body, namespace)?;
+        if body.from.is_some() {
+            let msg = format!("{filter} is ephemeral: it has no history to start from");
+            return Err(Failure::new(ErrorCode::NotAvailable, msg));
+        }
+        if self.subscriptions.len() >= moment.policy.limits.filters_max {
+            let msg = format!("{} filters held", self.subscriptions.len());
+            return Err(
+                Failure::new(ErrorCode::Limit, msg).hint("unsubscribe one, or use a wildcard")
+            );
+        }
+        let groups = interest.groups_of(&filter);
+        if groups.iter().any(|group| self.subscriptions.contains(&(group + 1))) {
+            let msg = format!("already subscribed: {filter}");
+            return Err(Failure::new(ErrorCode::AlreadySubscribed, msg));
+        }
+        let recover = if body.recover.is_some() { Recover::Asked } else { Recover::NotAsked };
+        Ok(Effect::Subscribe { id, filter, wishes, recover })
+    }
+}
+
+fn wishes(body: &Subscribe, namespace: &Namespace) -> Result<Wishes, Failure> {
+    if body.hdr.len() > HEADERS_MAX {
+        let msg = format!("more than {HEADERS_MAX} headers asked for");
+        return Err(Failure::new(ErrorCode::Limit, msg));
+    }
+    if let Some(refused) = body.hdr.iter().find(|name| !namespace.allows_header(name)) {
+        let msg = format!("header not allowed in {}: {refused}", namespace.name);
+        return Err(Failure::new(ErrorCode::Forbidden, msg));
+    }
+    let mut headers: Vec<String> = body.hdr.iter().map(|name| name.to_ascii_lowercase()).collect();
+    headers.sort_unstable();
+    headers.dedup();
+    Ok(Wishes { headers, trace: body.trace })
+}

@@ -1,0 +1,217 @@
+//! The session's claims: what each command leads to, at each limit and one past it.
+
+use super::*;
+use crate::namespace::tests::namespace;
+use crate::namespace::{Namespaces, Permission};
+use crate::policy::SessionLimits;
+use meridian_proto::CloseCode;
+use meridian_proto::json;
+
+fn policy() -> Policy {
+    let namespaces = vec![
+        namespace("open", "open.>", Permission::Granted),
+        namespace("shut", "shut.>", Permission::Denied),
+    ];
+    Policy {
+        node: "n1".into(),
+        region: "eu".into(),
+        version: "0".into(),
+        alternates: Vec::new(),
+        namespaces: Namespaces::new(namespaces).unwrap(),
+        limits: SessionLimits { filters_max: 2, commands_burst: 1000, ..SessionLimits::default() },
+    }
+}
+
+fn moment(policy: &Policy) -> Moment<'_> {
+    Moment { policy, now_ms: 0, payload_bytes_max: Some(1000) }
+}
+
+fn command(line: &str) -> Command {
+    json::commands(line).next().unwrap().unwrap()
+}
+
+fn session(policy: &Policy) -> Session {
+    let first = command(r#"{"id":1,"connect":{"feat":["mesh","x"],"ping":1}}"#);
+    match greet(first, "c1".into(), &moment(policy)) {
+        Greeting::Welcome(session, _) => *session,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn decide(line: &str) -> Effect {
+    let policy = policy();
+    session(&policy).on_command(command(line), &Interest::<u8>::new(0), &moment(&policy))
+}
+
+fn refused(line: &str) -> ErrorCode {
+    match decide(line) {
+        Effect::Send(Item::Error(_, failure)) => failure.code,
+        other => panic!("{line} gave {other:?}"),
+    }
+}
+
+#[test]
+fn connect_answers_with_what_was_asked_for_and_is_served() {
+    let policy = policy();
+    let first = command(r#"{"id":1,"connect":{"feat":["mesh","x"],"ping":1}}"#);
+    let Greeting::Welcome(session, item) = greet(first, "c1".into(), &moment(&policy)) else {
+        panic!("refused");
+    };
+    let Item::Reply(1, Reply::Connect(reply)) = item else { panic!("{item:?}") };
+    assert_eq!(reply.feat, ["mesh"]);
+    assert_eq!(reply.ping, 5, "pulled into the range");
+    assert_eq!((reply.cid.as_str(), reply.limits.subs), ("c1", 2));
+    assert_eq!((session.ping_s(), session.mesh_notices()), (5, MeshNotices::Wanted));
+}
+
+#[test]
+fn whoever_does_not_connect_first_is_closed() {
+    let policy = policy();
+    for line in [r#"{"id":1,"subscribe":{"f":"open.a"}}"#, r#"{"connect":{}}"#] {
+        let greeting = greet(command(line), "c".into(), &moment(&policy));
+        assert!(matches!(greeting, Greeting::Refused(_, CloseCode::BadProtocol)), "{line}");
+    }
+    assert!(matches!(greet(command("{}"), "c".into(), &moment(&policy)), Greeting::Ignored));
+    assert_eq!(refused(r#"{"id":2,"connect":{}}"#), ErrorCode::BadRequest);
+}
+
+#[test]
+fn filters_are_checked_before_nats_sees_them() {
+    for (filter, code) in [
+        ("a b", ErrorCode::InvalidSubject),
+        ("open..a", ErrorCode::InvalidSubject),
+        ("open.>.a", ErrorCode::InvalidSubject),
+        ("open.\\u0000", ErrorCode::InvalidSubject),
+        ("$SYS.>", ErrorCode::InvalidSubject),
+        ("_mrd.hb.eu", ErrorCode::InvalidSubject),
+        (">", ErrorCode::InvalidSubject),
+        ("*.a", ErrorCode::InvalidSubject),
+        ("other.a", ErrorCode::UnknownSubjectSpace),
+        ("open", ErrorCode::UnknownSubjectSpace),
+    ] {
+        let line = format!(r#"{{"id":1,"subscribe":{{"f":"{filter}"}}}}"#);
+        assert_eq!(refused(&line), code, "{filter}");
+    }
+    let long = format!(r#"{{"id":1,"subscribe":{{"f":"open.{}"}}}}"#, "x".repeat(251));
+    assert_eq!(refused(&long), ErrorCode::InvalidSubject);
+    let longest = format!(r#"{{"id":1,"subscribe":{{"f":"open.{}"}}}}"#, "x".repeat(250));
+    assert!(matches!(decide(&longest), Effect::Subscribe { .. }));
+    let tokens = format!(r#"{{"id":1,"subscribe":{{"f":"open{}"}}}}"#, ".x".repeat(16));
+    assert_eq!(refused(&tokens), ErrorCode::InvalidSubject);
+}
+
+#[test]
+fn the_last_filter_is_accepted_and_one_more_is_refused() {
+    let policy = policy();
+    let mut session = session(&policy);
+    let mut interest = Interest::new(0);
+    for (name, expected) in [("a", None), ("a", Some(105)), ("b", None), ("c", Some(106))] {
+        let line = format!(r#"{{"id":1,"subscribe":{{"f":"open.{name}"}}}}"#);
+        match session.on_command(command(&line), &interest, &moment(&policy)) {
+            Effect::Subscribe { filter, wishes, .. } => {
+                assert_eq!(expected, None, "{name}");
+                session.hold(interest.join(1_u8, None, &filter, wishes).0);
+            }
+            Effect::Send(Item::Error(_, failure)) => {
+                assert_eq!(expected, Some(u16::from(failure.code)), "{name}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let held = session.subscriptions()[0];
+    let line = format!(r#"{{"id":9,"unsubscribe":{{"i":{held}}}}}"#);
+    let effect = session.on_command(command(&line), &interest, &moment(&policy));
+    assert!(matches!(effect, Effect::Unsubscribe(i, Item::Reply(9, _)) if i == held));
+    let again = session.on_command(command(&line), &interest, &moment(&policy));
+    assert!(matches!(again, Effect::Send(Item::Error(Some(9), _))));
+}
+
+#[test]
+fn headers_pass_only_where_the_namespace_allows_them() {
+    let subscribe = |hdr: &str| format!(r#"{{"id":1,"subscribe":{{"f":"open.a","hdr":[{hdr}]}}}}"#);
+    assert_eq!(refused(&subscribe("\"x-other\"")), ErrorCode::Forbidden);
+    let Effect::Subscribe { wishes, .. } = decide(&subscribe(r#""X-Kind","content-type""#)) else {
+        panic!("refused");
+    };
+    assert_eq!(wishes.headers, ["content-type", "x-kind"]);
+    let publish = |h: &str| format!(r#"{{"id":1,"publish":{{"s":"open.a","h":{{{h}}}}}}}"#);
+    assert_eq!(refused(&publish(r#""Nats-Msg-Id":"1""#)), ErrorCode::Forbidden);
+    assert_eq!(refused(&publish(r#""x-other":"1""#)), ErrorCode::Forbidden);
+    assert_eq!(refused(&publish(r#""x kind":"1""#)), ErrorCode::BadRequest);
+    assert_eq!(refused(&publish(r#""x-kind":"a\r\nNats-Trace-Only: 1""#)), ErrorCode::BadRequest);
+    let many: Vec<String> = (0..33).map(|n| format!("\"{n}\"")).collect();
+    assert_eq!(refused(&publish(&format!("\"x-kind\":[{}]", many.join(",")))), ErrorCode::Limit);
+    let most = format!("\"x-kind\":[{}]", many[..32].join(","));
+    assert!(matches!(decide(&publish(&most)), Effect::Publish { .. }));
+}
+
+#[test]
+fn publish_carries_id_trace_and_content_type_into_nats() {
+    let tp = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let line = format!(r#"{{"id":1,"publish":{{"s":"open.a","t":"1","mid":"m","tp":"{tp}"}}}}"#);
+    let Effect::Publish { id: Some(1), message } = decide(&line) else { panic!("refused") };
+    let header = |name: &str| {
+        let found = message.headers.iter().find(|(other, _)| other == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(message.payload, b"1");
+    assert_eq!(header("Content-Type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(header("Nats-Msg-Id"), Some("m"));
+    assert_eq!(header("traceparent"), Some(tp));
+}
+
+#[test]
+fn publishes_that_must_not_reach_nats_are_refused() {
+    for (body, code) in [
+        (r#""s":"shut.a""#, ErrorCode::Forbidden),
+        (r#""s":"none.a""#, ErrorCode::UnknownSubjectSpace),
+        (r#""s":"open.*""#, ErrorCode::InvalidSubject),
+        (r#""s":"open.a","t":"x","b":"eA==""#, ErrorCode::BadRequest),
+        (r#""s":"open.a","tp":"no""#, ErrorCode::BadRequest),
+        (r#""s":"open.a","mid":"""#, ErrorCode::BadRequest),
+        (r#""s":"open.a","ack":"stream""#, ErrorCode::NotAvailable),
+    ] {
+        assert_eq!(refused(&format!(r#"{{"id":1,"publish":{{{body}}}}}"#)), code, "{body}");
+    }
+    let of_size = |bytes: usize| {
+        format!(r#"{{"id":1,"publish":{{"s":"open.a","t":"{}"}}}}"#, "x".repeat(bytes))
+    };
+    assert!(matches!(decide(&of_size(1000)), Effect::Publish { .. }));
+    assert_eq!(refused(&of_size(1001)), ErrorCode::PayloadTooLarge);
+}
+
+#[test]
+fn without_nats_publishes_fail_at_once_and_may_be_retried() {
+    let policy = policy();
+    let moment = Moment { payload_bytes_max: None, ..moment(&policy) };
+    let line = r#"{"id":1,"publish":{"s":"open.a"}}"#;
+    let effect = session(&policy).on_command(command(line), &Interest::<u8>::new(0), &moment);
+    let Effect::Send(Item::Error(Some(1), failure)) = effect else { panic!("{effect:?}") };
+    assert_eq!((failure.code, failure.retry), (ErrorCode::RegionUnreachable, true));
+}
+
+#[test]
+fn requests_need_an_id_and_have_a_bounded_timeout() {
+    let policy = policy();
+    assert_eq!(refused(r#"{"request":{"s":"open.a"}}"#), ErrorCode::BadRequest);
+    let line = r#"{"id":4,"request":{"s":"open.a","timeout":9999999}}"#;
+    let effect =
+        session(&policy).on_command(command(line), &Interest::<u8>::new(0), &moment(&policy));
+    assert!(matches!(effect, Effect::Request { id: 4, timeout_ms: 60_000, .. }), "{effect:?}");
+}
+
+#[test]
+fn the_command_budget_says_how_long_to_wait() {
+    let mut policy = policy();
+    policy.limits = SessionLimits { commands_per_second: 10, commands_burst: 2, ..policy.limits };
+    let mut session = session(&policy);
+    let mut send = |now_ms| {
+        let moment = Moment { now_ms, ..moment(&policy) };
+        session.on_command(command("{}"), &Interest::<u8>::new(0), &moment)
+    };
+    assert!(matches!(send(0), Effect::Nothing));
+    assert!(matches!(send(0), Effect::Nothing));
+    let Effect::Send(Item::Error(None, failure)) = send(0) else { panic!("over the budget") };
+    assert_eq!((failure.code, failure.after_ms), (ErrorCode::TooManyRequests, Some(100)));
+    assert!(matches!(send(100), Effect::Nothing));
+}

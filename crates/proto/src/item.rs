@@ -1,0 +1,233 @@
+//! Items: what an edge tells a client. Replies carry the command's `id`; everything else is
+//! pushed. The structs know no codec; `json` reads and writes their JSON spelling.
+
+use crate::codes::ErrorCode;
+use crate::command::Headers;
+use crate::payload::Content;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// One item.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// The empty object: the edge is alive.
+    Heartbeat,
+    /// The command with this id succeeded.
+    Reply(u32, Reply),
+    /// A command failed. Without an id, one that had none.
+    Error(Option<u32>, Failure),
+    /// A message for a subscription.
+    Message(Message),
+    /// Messages may be missing at this place.
+    Gap(Gap),
+    /// The edge ended a subscription.
+    Unsubscribed(Unsubscribed),
+    /// The edge will close soon; go elsewhere.
+    GoAway(GoAway),
+    /// Which regions this edge no longer hears.
+    Mesh(Mesh),
+    /// A push that this version does not know: to be skipped.
+    Unknown(String),
+}
+
+/// What a successful command answers.
+#[derive(Debug, Clone)]
+pub enum Reply {
+    /// To `connect`.
+    Connect(ConnectReply),
+    /// To `subscribe`.
+    Subscribe(SubscribeReply),
+    /// To `unsubscribe`: nothing but the id.
+    Unsubscribe,
+    /// To `publish`.
+    Publish(PublishReply),
+    /// To `request`.
+    Request(RequestReply),
+}
+
+/// Who serves the client, and how much it may do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectReply {
+    /// The connection's id, unique in the mesh.
+    pub cid: String,
+    /// The edge's id.
+    pub node: String,
+    /// The edge's region.
+    pub region: String,
+    /// The edge's version.
+    pub ver: String,
+    /// Heartbeat interval in s.
+    pub ping: u32,
+    /// The connection's limits.
+    pub limits: Limits,
+    /// Other edges, in the order to try them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alt: Vec<String>,
+    /// The optional pushes that will be sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feat: Vec<String>,
+}
+
+/// What one connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes in one client message.
+    pub frame: usize,
+    /// Filters held at once.
+    pub subs: usize,
+    /// Commands in one frame.
+    pub cmds: usize,
+}
+
+/// A subscription stands: every later message on the filter arrives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribeReply {
+    /// Subscription id, dead after the connection ends.
+    pub i: u32,
+    /// Whether the filter has positions to resume from.
+    pub recoverable: bool,
+    /// Answers `recover`: whether everything missed was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<bool>,
+    /// Why nothing was recovered: `ephemeral`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How far a publish got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishReply {
+    /// `edge`: the region's NATS server took it. `stream`: it is stored.
+    pub ack: crate::command::Ack,
+}
+
+/// A responder's answer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RequestReply {
+    /// Payload as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d: Option<Box<RawValue>>,
+    /// Payload as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t: Option<String>,
+    /// Payload as base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b: Option<String>,
+    /// Headers that the namespace allows.
+    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    pub h: Headers,
+}
+
+/// Why a command failed, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// See [`ErrorCode`].
+    pub code: ErrorCode,
+    /// What happened, for people.
+    pub msg: String,
+    /// Whether the same command may succeed later.
+    pub retry: bool,
+    /// How long to wait before that, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_ms: Option<u64>,
+    /// What to change, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// A message as a client reads it. The edge writes it by `json::message` instead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Message {
+    /// Subscription id.
+    pub i: u32,
+    /// The subject that it was published on.
+    pub s: String,
+    /// Payload as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub d: Option<Box<RawValue>>,
+    /// Payload as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub t: Option<String>,
+    /// Payload as base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub b: Option<String>,
+    /// The headers asked for.
+    #[serde(default, skip_serializing_if = "Headers::is_empty")]
+    pub h: Headers,
+    /// `traceparent`, if asked for and sampled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tp: Option<String>,
+}
+
+/// A place where messages may be missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Subscription id.
+    pub i: u32,
+    /// `nats`: the edge had lost its NATS server.
+    pub why: String,
+}
+
+/// The edge ended a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsubscribed {
+    /// Subscription id.
+    pub i: u32,
+    /// 2500 to 2999.
+    pub code: u16,
+    /// For people.
+    pub reason: String,
+}
+
+/// The edge will close this connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoAway {
+    /// `drain`, `rebalance` or `region_down`.
+    pub why: String,
+    /// Where to go, in order. Empty: the same address, which leads to another edge.
+    #[serde(default)]
+    pub server: Vec<String>,
+    /// Leave after a uniformly chosen delay in this range, in ms.
+    pub after_ms: [u64; 2],
+    /// The edge closes after this many ms at the latest.
+    pub deadline_ms: u64,
+}
+
+/// Which regions this edge no longer hears; empty when all are back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mesh {
+    /// Region names, sorted.
+    pub degraded: Vec<String>,
+}
+
+impl Failure {
+    /// A failure with the code's own retry rule.
+    #[must_use]
+    pub fn new(code: ErrorCode, msg: impl Into<String>) -> Self {
+        let retry = code.is_retryable();
+        Self { code, msg: msg.into(), retry, after_ms: None, hint: None }
+    }
+
+    /// Adds what to change.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl Message {
+    /// The payload's spelling.
+    #[must_use]
+    pub fn content(&self) -> Content<'_> {
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+    }
+}
+
+impl RequestReply {
+    /// The payload's spelling.
+    #[must_use]
+    pub fn content(&self) -> Content<'_> {
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+    }
+}

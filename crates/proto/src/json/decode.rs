@@ -1,0 +1,194 @@
+//! Reading: lines to commands (at the edge) and to items (at the client).
+
+use crate::codes::ErrorCode;
+use crate::command::{Body, Command};
+use crate::item::{Failure, Item, Reply};
+use crate::limits::COMMANDS_PER_FRAME_MAX;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+
+/// Why a line is not a command, or not an item.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not one JSON object: nobody can tell what it answers, so the connection must close.
+    #[error("not a JSON object: {0}")]
+    NotAnObject(String),
+    /// More lines than one frame may hold.
+    #[error("more than {COMMANDS_PER_FRAME_MAX} commands in a frame: split it")]
+    TooManyCommands,
+    /// An object, but not a well-formed command: the sender is told, and the connection goes on.
+    #[error("{}", .1.msg)]
+    Refused(Option<u32>, Failure),
+}
+
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Commands of the protocol that this version answers with 108.
+const UNSERVED: [&str; 4] = ["presence", "presence_stats", "history", "refresh"];
+
+/// Reads the commands of one frame, in order. Blank lines are skipped.
+pub fn commands(frame: &str) -> impl Iterator<Item = Result<Command, DecodeError>> {
+    lines(frame).enumerate().map(|(index, line)| {
+        if index >= COMMANDS_PER_FRAME_MAX {
+            return Err(DecodeError::TooManyCommands);
+        }
+        command(line)
+    })
+}
+
+/// Reads the items of one frame, in order. Blank lines are skipped.
+pub fn items(frame: &str) -> impl Iterator<Item = Result<Item, DecodeError>> {
+    lines(frame).map(item)
+}
+
+fn lines(frame: &str) -> impl Iterator<Item = &str> {
+    frame.split('\n').map(str::trim).filter(|line| !line.is_empty())
+}
+
+fn fields(line: &str) -> Result<Fields<'_>, DecodeError> {
+    serde_json::from_str(line).map_err(|error| DecodeError::NotAnObject(error.to_string()))
+}
+
+fn command(line: &str) -> Result<Command, DecodeError> {
+    let mut fields = fields(line)?;
+    let id = take_id(&mut fields)?;
+    let Some((name, raw)) = fields.pop_first() else {
+        return match id {
+            None => Ok(Command { id, body: Body::Heartbeat }),
+            Some(_) => refuse(id, ErrorCode::BadRequest, "an id without a command".into()),
+        };
+    };
+    if let Some((second, _)) = fields.pop_first() {
+        let detail = format!("two commands in one object: {name} and {second}");
+        return refuse(id, ErrorCode::BadRequest, detail);
+    }
+    let body = match name.as_str() {
+        "connect" => body(id, &name, raw).map(Body::Connect),
+        "subscribe" => body(id, &name, raw).map(Body::Subscribe),
+        "unsubscribe" => body(id, &name, raw).map(Body::Unsubscribe),
+        "publish" => body(id, &name, raw).map(Body::Publish),
+        "request" => body(id, &name, raw).map(Body::Request),
+        other => match UNSERVED.into_iter().find(|unserved| *unserved == other) {
+            Some(unserved) => Ok(Body::Unserved(unserved)),
+            None => {
+                let shown: String = other.chars().take(32).collect();
+                refuse(id, ErrorCode::UnknownCommand, format!("unknown command: {shown}"))
+            }
+        },
+    }?;
+    Ok(Command { id, body })
+}
+
+/// Reads one line as an item.
+///
+/// # Errors
+/// [`DecodeError`] when the line is not an object, or a known item is malformed.
+pub fn item(line: &str) -> Result<Item, DecodeError> {
+    let mut fields = fields(line)?;
+    let id = take_id(&mut fields)?;
+    let Some((name, raw)) = fields.pop_first() else {
+        return Ok(match id {
+            None => Item::Heartbeat,
+            Some(id) => Item::Reply(id, Reply::Unsubscribe),
+        });
+    };
+    let reply = match (name.as_str(), id) {
+        ("error", id) => return Ok(Item::Error(id, body(id, &name, raw)?)),
+        ("m", None) => return body(id, &name, raw).map(Item::Message),
+        ("gap", None) => return body(id, &name, raw).map(Item::Gap),
+        ("unsub", None) => return body(id, &name, raw).map(Item::Unsubscribed),
+        ("goaway", None) => return body(id, &name, raw).map(Item::GoAway),
+        ("mesh", None) => return body(id, &name, raw).map(Item::Mesh),
+        ("connect", Some(_)) => Reply::Connect(body(id, &name, raw)?),
+        ("subscribe", Some(_)) => Reply::Subscribe(body(id, &name, raw)?),
+        ("publish", Some(_)) => Reply::Publish(body(id, &name, raw)?),
+        ("request", Some(_)) => Reply::Request(body(id, &name, raw)?),
+        _ => return Ok(Item::Unknown(name)),
+    };
+    match id {
+        Some(id) => Ok(Item::Reply(id, reply)),
+        None => refuse(id, ErrorCode::BadRequest, format!("a {name} reply without an id")),
+    }
+}
+
+fn take_id(fields: &mut Fields<'_>) -> Result<Option<u32>, DecodeError> {
+    let Some(raw) = fields.remove("id") else { return Ok(None) };
+    match raw.get().parse::<u32>() {
+        Ok(id) if id > 0 => Ok(Some(id)),
+        _ => {
+            refuse(None, ErrorCode::BadRequest, "id is not a whole number from 1 to 2^32-1".into())
+        }
+    }
+}
+
+fn body<T: DeserializeOwned>(
+    id: Option<u32>,
+    name: &str,
+    raw: &RawValue,
+) -> Result<T, DecodeError> {
+    serde_json::from_str(raw.get())
+        .or_else(|error| refuse(id, ErrorCode::BadRequest, format!("malformed {name}: {error}")))
+}
+
+fn refuse<T>(id: Option<u32>, code: ErrorCode, detail: String) -> Result<T, DecodeError> {
+    Err(DecodeError::Refused(id, Failure::new(code, detail)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(line: &str) -> Result<Command, DecodeError> {
+        commands(line).next().expect("one line")
+    }
+
+    fn refusal(line: &str) -> (Option<u32>, ErrorCode) {
+        match one(line) {
+            Err(DecodeError::Refused(id, failure)) => (id, failure.code),
+            other => panic!("{line} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn several_commands_in_a_frame_come_in_order() {
+        let frame = "{\"id\":1,\"connect\":{}}\n\r\n{\"id\":2,\"subscribe\":{\"f\":\"a.>\"}}\n{}\n";
+        let bodies: Vec<Command> = commands(frame).map(Result::unwrap).collect();
+        assert!(matches!(bodies[0], Command { id: Some(1), body: Body::Connect(_) }));
+        assert!(matches!(bodies[1], Command { id: Some(2), body: Body::Subscribe(_) }));
+        assert!(matches!(bodies[2], Command { id: None, body: Body::Heartbeat }));
+        assert_eq!(bodies.len(), 3);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_to_the_command_that_was_wrong() {
+        assert_eq!(refusal(r#"{"id":3,"sing":{}}"#), (Some(3), ErrorCode::UnknownCommand));
+        assert_eq!(refusal(r#"{"id":3,"subscribe":{}}"#), (Some(3), ErrorCode::BadRequest));
+        assert_eq!(refusal(r#"{"id":3,"publish":{"s":1}}"#), (Some(3), ErrorCode::BadRequest));
+        assert_eq!(refusal(r#"{"id":3}"#), (Some(3), ErrorCode::BadRequest));
+        assert_eq!(refusal(r#"{"id":0,"connect":{}}"#), (None, ErrorCode::BadRequest));
+        let two = r#"{"id":3,"connect":{},"publish":{"s":"a"}}"#;
+        assert_eq!(refusal(two), (Some(3), ErrorCode::BadRequest));
+    }
+
+    #[test]
+    fn what_is_no_object_is_fatal() {
+        for line in ["x", "[]", "1", "{\"id\":1", "{} {}"] {
+            assert!(matches!(one(line), Err(DecodeError::NotAnObject(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_sixty_fifth_command_of_a_frame_is_refused() {
+        let frame = "{}\n".repeat(COMMANDS_PER_FRAME_MAX + 1);
+        let results: Vec<_> = commands(&frame).collect();
+        assert!(results[COMMANDS_PER_FRAME_MAX - 1].is_ok());
+        assert_eq!(results.last().unwrap().as_ref().unwrap_err(), &DecodeError::TooManyCommands);
+    }
+
+    #[test]
+    fn unserved_commands_are_known() {
+        let command = one(r#"{"id":4,"history":{"f":"a"}}"#).unwrap();
+        assert!(matches!(command.body, Body::Unserved("history")));
+    }
+}

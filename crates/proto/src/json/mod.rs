@@ -1,0 +1,13 @@
+//! The JSON spelling of the protocol, `meridian.v1.json`: one object a line, several lines in a
+//! frame. `command` and `item` hold the meaning; this codec holds only the spelling.
+
+mod decode;
+mod encode;
+mod message;
+
+pub use decode::{DecodeError, commands, item, items};
+pub use encode::{command, item as write_item};
+pub use message::{Outgoing, message, request_reply};
+
+/// The WebSocket subprotocol of this codec.
+pub const SUBPROTOCOL: &str = "meridian.v1.json";
