@@ -78,8 +78,17 @@ pub struct Proven<K> {
 pub struct Proof<K> {
     /// Subscriptions to answer.
     pub proven: Vec<Proven<K>>,
-    /// Groups that were interrupted and are whole again: their members may have missed messages.
-    pub resumed: Vec<u32>,
+    /// Groups that were interrupted and are whole again.
+    pub resumed: Vec<Resumed>,
+}
+
+/// A group whose members may have missed messages.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// The subscription id.
+    pub group: u32,
+    /// So many of its first members were there before the interruption; later ones are new.
+    pub members: usize,
 }
 
 impl<K: Copy + Eq> Interest<K> {
@@ -151,7 +160,8 @@ impl<K: Copy + Eq> Interest<K> {
             for index in &slot.groups {
                 let group = &mut self.groups[*index as usize];
                 if was_interrupted && !group.members.is_empty() {
-                    proof.resumed.push(*index + 1);
+                    let members = group.members.len();
+                    proof.resumed.push(Resumed { group: *index + 1, members });
                 }
                 for (member, command) in std::mem::take(&mut group.waiting) {
                     group.members.push(member);
@@ -160,6 +170,30 @@ impl<K: Copy + Eq> Interest<K> {
             }
         }
         proof
+    }
+
+    /// NATS refused the filter: whoever waited for its proof is returned, to be told.
+    pub fn refuse(&mut self, filter: &Filter) -> Vec<Proven<K>> {
+        let mut refused = Vec::new();
+        let Some(slot) = self.by_filter.get(filter) else { return refused };
+        let sid = self.slots[*slot as usize].sid;
+        for index in std::mem::take(&mut self.slots[*slot as usize].groups) {
+            let group = self.groups.remove(index as usize);
+            let waiting = group.waiting.into_iter();
+            refused.extend(waiting.map(|(member, command)| Proven {
+                member,
+                command,
+                group: index + 1,
+            }));
+            let members = group.members.into_iter();
+            refused.extend(members.map(|member| Proven {
+                member,
+                command: None,
+                group: index + 1,
+            }));
+        }
+        self.forget(sid);
+        refused
     }
 
     /// Removes a member from a group. A filter without members lingers from `now_ms` on.

@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod policy;
 pub mod rate;
 pub mod regions;
+pub mod requests;
 pub mod session;
 pub mod wheel;
 

@@ -72,6 +72,20 @@ impl Namespaces {
         self.0.iter().find(|namespace| namespace.pattern.contains(filter))
     }
 
+    /// The place of the namespace that declares `subject`, for [`Namespaces::at`]. A subject that
+    /// nobody declares has the place after the last.
+    #[must_use]
+    pub fn index_of(&self, subject: &Subject) -> usize {
+        let declares = |namespace: &Namespace| namespace.pattern.matches(subject.as_str());
+        self.0.iter().position(declares).unwrap_or(self.0.len())
+    }
+
+    /// The namespace at a place.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<&Namespace> {
+        self.0.get(index)
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Namespace> {
         self.0.iter()

@@ -40,24 +40,24 @@ impl Outbox {
     }
 
     /// Adds frames of which the socket has taken the first `written` bytes already. `written` is
-    /// not 0 only when the outbox is empty: later frames wait for earlier ones.
+    /// not 0 only when the outbox is empty: later frames wait for earlier ones. An empty outbox
+    /// takes one message of any size, or large messages could never be delivered.
     ///
     /// # Errors
-    /// [`Full`] when more than `bytes_max` would wait. Nothing is added, unless a frame is partly
-    /// written: that one has to be finished, whatever follows.
+    /// [`Full`] when more than `bytes_max` would wait. Nothing is added.
     pub fn push(&mut self, frame: &[u8], written: usize, bytes_max: usize) -> Result<(), Full> {
         debug_assert!(written == 0 || self.is_empty(), "frames leave in order");
         let rest = frame.len() - written;
         if rest == 0 {
             return Ok(());
         }
-        let fits = self.bytes + rest <= bytes_max;
-        if fits || written > 0 {
-            self.frames.push_back(frame[written..].into());
-            self.bytes += rest;
-            self.is_inside_frame |= written > 0;
+        if !self.is_empty() && self.bytes + rest > bytes_max {
+            return Err(Full);
         }
-        if fits { Ok(()) } else { Err(Full) }
+        self.frames.push_back(frame[written..].into());
+        self.bytes += rest;
+        self.is_inside_frame |= written > 0;
+        Ok(())
     }
 
     /// What to write next, in order, at most 64 pieces.
@@ -132,10 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_started_frame_is_kept_even_over_the_bound() {
+    fn an_empty_outbox_takes_one_message_of_any_size() {
         let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(&[1; MAX + 3], 1, MAX), Err(Full));
+        outbox.push(&[1; MAX + 3], 1, MAX).unwrap();
         assert_eq!(outbox.bytes(), MAX + 2);
+        assert_eq!(outbox.push(&[1], 0, MAX), Err(Full));
     }
 
     #[test]

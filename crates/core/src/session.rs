@@ -18,7 +18,7 @@ use crate::interest::{Interest, Wishes};
 use crate::policy::Policy;
 use crate::rate::TokenBucket;
 use meridian_proto::command::{Ack, Body, Command, Unsubscribe};
-use meridian_proto::item::{Failure, Item, Reply};
+use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
 use meridian_proto::{ErrorCode, Filter};
 
 /// Owned by its connection. Small, because there are many.
@@ -26,6 +26,8 @@ use meridian_proto::{ErrorCode, Filter};
 pub struct Session {
     /// Subscription ids held, pending ones included.
     subscriptions: Vec<u32>,
+    /// Those of them whose reply has to say that nothing was recovered.
+    recover_asked: Vec<u32>,
     budget: TokenBucket,
     ping_s: u16,
     mesh_notices: MeshNotices,
@@ -75,6 +77,8 @@ pub enum Effect {
         message: Outbound,
         /// How long to wait, in ms.
         timeout_ms: u64,
+        /// The namespace's place in configuration, whose header rules hold for the answer.
+        namespace: usize,
     },
 }
 
@@ -118,8 +122,29 @@ impl Session {
     }
 
     /// Notes a subscription that the interest table accepted.
-    pub fn hold(&mut self, subscription: u32) {
+    pub fn hold(&mut self, subscription: u32, recover: Recover) {
         self.subscriptions.push(subscription);
+        if recover == Recover::Asked {
+            self.recover_asked.push(subscription);
+        }
+    }
+
+    /// The reply to a subscribe whose interest stands.
+    pub fn subscribed(&mut self, subscription: u32) -> SubscribeReply {
+        let asked = self.recover_asked.iter().position(|asked| *asked == subscription);
+        let asked = asked.map(|position| self.recover_asked.swap_remove(position)).is_some();
+        SubscribeReply {
+            i: subscription,
+            recoverable: false,
+            recovered: asked.then_some(false),
+            why: asked.then(|| "ephemeral".into()),
+        }
+    }
+
+    /// Forgets a subscription that NATS refused.
+    pub fn release(&mut self, subscription: u32) {
+        self.subscriptions.retain(|held| *held != subscription);
+        self.recover_asked.retain(|asked| *asked != subscription);
     }
 
     /// Takes one command from the budget and decides it.

@@ -1,1 +1,16 @@
-//! Meridian: edge.
+//! The edge: sockets, shards, HTTP, drain and configuration, as a library.
+//!
+//! Entry points: [`Config::load`], [`Edge::start`], [`Edge::run_until`]. Decisions live in
+//! `meridian-core`; this crate performs them. Called by the command line and the test kit.
+
+mod admin;
+pub mod config;
+mod control;
+mod edge;
+mod error;
+mod page;
+mod shard;
+
+pub use config::{Config, ConfigErrors};
+pub use edge::Edge;
+pub use error::Error;

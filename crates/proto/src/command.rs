@@ -136,7 +136,11 @@ pub struct Publish {
     /// The subject.
     pub s: String,
     /// Payload as JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::payload::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub d: Option<Box<RawValue>>,
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,7 +168,11 @@ pub struct Request {
     /// The responder's subject.
     pub s: String,
     /// Payload as JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::payload::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub d: Option<Box<RawValue>>,
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -105,7 +105,11 @@ pub struct PublishReply {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RequestReply {
     /// Payload as JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::payload::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub d: Option<Box<RawValue>>,
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,7 +125,9 @@ pub struct RequestReply {
 /// Why a command failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// See [`ErrorCode`].
+    /// See [`ErrorCode`]. A number that this version does not know reads as `Internal`: `retry`
+    /// says what to do all the same.
+    #[serde(deserialize_with = "known_code")]
     pub code: ErrorCode,
     /// What happened, for people.
     pub msg: String,
@@ -143,7 +149,11 @@ pub struct Message {
     /// The subject that it was published on.
     pub s: String,
     /// Payload as JSON.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "crate::payload::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub d: Option<Box<RawValue>>,
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,6 +208,11 @@ pub struct GoAway {
 pub struct Mesh {
     /// Region names, sorted.
     pub degraded: Vec<String>,
+}
+
+fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
+    let number = u16::deserialize(deserializer)?;
+    Ok(ErrorCode::try_from(number).unwrap_or(ErrorCode::Internal))
 }
 
 impl Failure {

@@ -44,6 +44,13 @@ pub struct NatsPayload<'a> {
     pub content_type: Option<&'static str>,
 }
 
+/// Reads a payload that is present. serde would take the JSON value `null` for an absent one.
+pub(crate) fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Box<RawValue>>, D::Error> {
+    serde::Deserialize::deserialize(deserializer).map(Some)
+}
+
 /// Why a [`Content`] has no meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ContentError {

@@ -1,1 +1,36 @@
-//! Meridian: testkit.
+//! What end-to-end tests stand on: a real supercluster with edges, a plain NATS client, and a
+//! WebSocket peer that may break every rule. For tests only.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod mesh;
+mod raw_socket;
+mod running_edge;
+
+pub use mesh::{TestMesh, TestMeshOptions};
+pub use raw_socket::{RawSocket, ServerFrame};
+pub use running_edge::{RunningEdge, config_for};
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Generous: a loaded machine is slow, and a test that waits this long has failed anyway.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits for a condition, and panics with `what` when it does not come.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(DEADLINE, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "did not happen in {DEADLINE:?}: {what}");
+}
+
+/// Bounds a future by the deadline, and panics with `what` when it does not end.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("did not happen in {DEADLINE:?}: {what}"),
+    }
+}

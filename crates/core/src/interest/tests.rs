@@ -90,13 +90,27 @@ fn an_interrupted_filter_is_subscribed_again_and_its_members_are_told() {
         interest.prove(sid, 9);
     }
     let proof = interest.proven(9);
-    assert_eq!(proof.resumed, [group], "only what stood before has a gap");
+    let resumed = [Resumed { group, members: 1 }];
+    assert_eq!(proof.resumed, resumed, "only what stood before has a gap");
     assert_eq!(
         proof.proven,
         [Proven { member: 2, command: Some(7), group: proof.proven[0].group }]
     );
     assert_eq!(members(&interest, late), [2]);
     assert_eq!(members(&interest, sid), [1]);
+}
+
+#[test]
+fn a_refused_filter_leaves_nothing_behind() {
+    let mut interest = Interest::new(1000);
+    let (group, join) = interest.join(1, Some(5), &filter("a"), Wishes::default());
+    let Join::Subscribe(sid) = join else { panic!("{join:?}") };
+    interest.prove(sid, 1);
+    let told = interest.refuse(&filter("a"));
+    assert_eq!(told, [Proven { member: 1, command: Some(5), group }]);
+    assert!(interest.proven(1).proven.is_empty());
+    assert_eq!(interest.filters(), 0);
+    assert!(interest.refuse(&filter("a")).is_empty());
 }
 
 proptest! {

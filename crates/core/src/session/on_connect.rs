@@ -4,7 +4,9 @@ use super::{MeshNotices, Moment, Session};
 use crate::rate::TokenBucket;
 use meridian_proto::command::{Body, Command, Connect};
 use meridian_proto::item::{ConnectReply, Failure, Item, Limits, Reply};
-use meridian_proto::limits::{COMMANDS_PER_FRAME_MAX, PING_S_DEFAULT, PING_S_RANGE};
+use meridian_proto::limits::{
+    COMMANDS_PER_FRAME_MAX, PING_S_DEFAULT, PING_S_RANGE, TOKEN_BYTES_MAX,
+};
 use meridian_proto::{CloseCode, ErrorCode};
 
 /// Optional pushes that this edge can send.
@@ -25,15 +27,24 @@ pub enum Greeting {
 #[must_use]
 pub fn greet(command: Command, cid: String, moment: &Moment<'_>) -> Greeting {
     let id = command.id;
-    let refuse = |code, msg| {
+    let refuse = |code, msg: &str| {
         Greeting::Refused(Item::Error(id, Failure::new(code, msg)), CloseCode::BadProtocol)
     };
     match (command.body, id) {
         (Body::Heartbeat, _) => Greeting::Ignored,
+        (Body::Connect(body), Some(_)) if is_too_long(&body) => {
+            let msg = format!("token, name or ver over {TOKEN_BYTES_MAX} bytes");
+            refuse(ErrorCode::BadRequest, &msg)
+        }
         (Body::Connect(body), Some(id)) => welcome(id, &body, cid, moment),
         (Body::Connect(_), None) => refuse(ErrorCode::BadRequest, "connect without an id"),
         _ => refuse(ErrorCode::Unauthorized, "the first command must be connect"),
     }
+}
+
+fn is_too_long(body: &Connect) -> bool {
+    let texts = [&body.token, &body.name, &body.ver];
+    texts.into_iter().flatten().any(|text| text.len() > TOKEN_BYTES_MAX)
 }
 
 fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greeting {
@@ -44,6 +55,7 @@ fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greetin
     let ping = body.ping.unwrap_or(PING_S_DEFAULT).clamp(PING_S_RANGE.0, PING_S_RANGE.1);
     let session = Session {
         subscriptions: Vec::new(),
+        recover_asked: Vec::new(),
         budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
         ping_s: ping as u16,
         mesh_notices: if wants_mesh { MeshNotices::Wanted } else { MeshNotices::Unwanted },

@@ -26,5 +26,6 @@ pub(super) fn on_request(
     let message = draft.check(moment, |namespace| namespace.request == Permission::Granted)?;
     let (least, most) = REQUEST_TIMEOUT_MS_RANGE;
     let timeout_ms = body.timeout.unwrap_or(REQUEST_TIMEOUT_MS_DEFAULT).clamp(least, most);
-    Ok(Effect::Request { id, message, timeout_ms })
+    let namespace = moment.policy.namespaces.index_of(&message.subject);
+    Ok(Effect::Request { id, message, timeout_ms, namespace })
 }

@@ -71,6 +71,12 @@ fn whoever_does_not_connect_first_is_closed() {
         let greeting = greet(command(line), "c".into(), &moment(&policy));
         assert!(matches!(greeting, Greeting::Refused(_, CloseCode::BadProtocol)), "{line}");
     }
+    let of_length = |length: usize| {
+        let line = format!(r#"{{"id":1,"connect":{{"name":"{}"}}}}"#, "x".repeat(length));
+        greet(command(&line), "c".into(), &moment(&policy))
+    };
+    assert!(matches!(of_length(4096), Greeting::Welcome(..)));
+    assert!(matches!(of_length(4097), Greeting::Refused(..)));
     assert!(matches!(greet(command("{}"), "c".into(), &moment(&policy)), Greeting::Ignored));
     assert_eq!(refused(r#"{"id":2,"connect":{}}"#), ErrorCode::BadRequest);
 }
@@ -108,9 +114,9 @@ fn the_last_filter_is_accepted_and_one_more_is_refused() {
     for (name, expected) in [("a", None), ("a", Some(105)), ("b", None), ("c", Some(106))] {
         let line = format!(r#"{{"id":1,"subscribe":{{"f":"open.{name}"}}}}"#);
         match session.on_command(command(&line), &interest, &moment(&policy)) {
-            Effect::Subscribe { filter, wishes, .. } => {
+            Effect::Subscribe { filter, wishes, recover, .. } => {
                 assert_eq!(expected, None, "{name}");
-                session.hold(interest.join(1_u8, None, &filter, wishes).0);
+                session.hold(interest.join(1_u8, None, &filter, wishes).0, recover);
             }
             Effect::Send(Item::Error(_, failure)) => {
                 assert_eq!(expected, Some(u16::from(failure.code)), "{name}");
@@ -124,6 +130,21 @@ fn the_last_filter_is_accepted_and_one_more_is_refused() {
     assert!(matches!(effect, Effect::Unsubscribe(i, Item::Reply(9, _)) if i == held));
     let again = session.on_command(command(&line), &interest, &moment(&policy));
     assert!(matches!(again, Effect::Send(Item::Error(Some(9), _))));
+}
+
+#[test]
+fn an_ephemeral_filter_says_that_nothing_was_recovered() {
+    let policy = policy();
+    let mut session = session(&policy);
+    let line = r#"{"id":1,"subscribe":{"f":"open.a","recover":{"e":"x","q":1}}}"#;
+    let effect = session.on_command(command(line), &Interest::<u8>::new(0), &moment(&policy));
+    let Effect::Subscribe { recover, .. } = effect else { panic!("{effect:?}") };
+    session.hold(7, recover);
+    let reply = session.subscribed(7);
+    assert_eq!((reply.recovered, reply.why.as_deref()), (Some(false), Some("ephemeral")));
+    assert_eq!(session.subscribed(7).recovered, None, "said once");
+    let history = r#"{"id":1,"subscribe":{"f":"open.a","from":{"last":5}}}"#;
+    assert_eq!(refused(history), ErrorCode::NotAvailable);
 }
 
 #[test]

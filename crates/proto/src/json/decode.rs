@@ -22,6 +22,9 @@ pub enum DecodeError {
     Refused(Option<u32>, Failure),
 }
 
+/// Longest text of a refusal in bytes.
+const DETAIL_BYTES_MAX: usize = 200;
+
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Commands of the protocol that this version answers with 108.
@@ -47,7 +50,7 @@ fn lines(frame: &str) -> impl Iterator<Item = &str> {
 }
 
 fn fields(line: &str) -> Result<Fields<'_>, DecodeError> {
-    serde_json::from_str(line).map_err(|error| DecodeError::NotAnObject(error.to_string()))
+    serde_json::from_str(line).map_err(|error| DecodeError::NotAnObject(shorten(error.to_string())))
 }
 
 fn command(line: &str) -> Result<Command, DecodeError> {
@@ -93,23 +96,19 @@ pub fn item(line: &str) -> Result<Item, DecodeError> {
             Some(id) => Item::Reply(id, Reply::Unsubscribe),
         });
     };
-    let reply = match (name.as_str(), id) {
-        ("error", id) => return Ok(Item::Error(id, body(id, &name, raw)?)),
-        ("m", None) => return body(id, &name, raw).map(Item::Message),
-        ("gap", None) => return body(id, &name, raw).map(Item::Gap),
-        ("unsub", None) => return body(id, &name, raw).map(Item::Unsubscribed),
-        ("goaway", None) => return body(id, &name, raw).map(Item::GoAway),
-        ("mesh", None) => return body(id, &name, raw).map(Item::Mesh),
-        ("connect", Some(_)) => Reply::Connect(body(id, &name, raw)?),
-        ("subscribe", Some(_)) => Reply::Subscribe(body(id, &name, raw)?),
-        ("publish", Some(_)) => Reply::Publish(body(id, &name, raw)?),
-        ("request", Some(_)) => Reply::Request(body(id, &name, raw)?),
-        _ => return Ok(Item::Unknown(name)),
-    };
-    match id {
-        Some(id) => Ok(Item::Reply(id, reply)),
-        None => refuse(id, ErrorCode::BadRequest, format!("a {name} reply without an id")),
-    }
+    Ok(match (name.as_str(), id) {
+        ("error", id) => Item::Error(id, body(id, &name, raw)?),
+        ("m", None) => Item::Message(body(id, &name, raw)?),
+        ("gap", None) => Item::Gap(body(id, &name, raw)?),
+        ("unsub", None) => Item::Unsubscribed(body(id, &name, raw)?),
+        ("goaway", None) => Item::GoAway(body(id, &name, raw)?),
+        ("mesh", None) => Item::Mesh(body(id, &name, raw)?),
+        ("connect", Some(id)) => Item::Reply(id, Reply::Connect(body(Some(id), &name, raw)?)),
+        ("subscribe", Some(id)) => Item::Reply(id, Reply::Subscribe(body(Some(id), &name, raw)?)),
+        ("publish", Some(id)) => Item::Reply(id, Reply::Publish(body(Some(id), &name, raw)?)),
+        ("request", Some(id)) => Item::Reply(id, Reply::Request(body(Some(id), &name, raw)?)),
+        _ => Item::Unknown(name),
+    })
 }
 
 fn take_id(fields: &mut Fields<'_>) -> Result<Option<u32>, DecodeError> {
@@ -127,12 +126,25 @@ fn body<T: DeserializeOwned>(
     name: &str,
     raw: &RawValue,
 ) -> Result<T, DecodeError> {
+    // serde reads a struct from an array too, by the order of its fields.
+    if !raw.get().starts_with('{') {
+        return refuse(id, ErrorCode::BadRequest, format!("malformed {name}: not an object"));
+    }
     serde_json::from_str(raw.get())
         .or_else(|error| refuse(id, ErrorCode::BadRequest, format!("malformed {name}: {error}")))
 }
 
 fn refuse<T>(id: Option<u32>, code: ErrorCode, detail: String) -> Result<T, DecodeError> {
-    Err(DecodeError::Refused(id, Failure::new(code, detail)))
+    Err(DecodeError::Refused(id, Failure::new(code, shorten(detail))))
+}
+
+/// serde quotes the value that it refuses, which may be as long as the message.
+fn shorten(mut detail: String) -> String {
+    if detail.len() > DETAIL_BYTES_MAX {
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        detail.push('…');
+    }
+    detail
 }
 
 #[cfg(test)]

@@ -1,0 +1,117 @@
+//! The admin listener: `/healthz` (the process lives), `/readyz` (clients may come), `/stats`.
+//! Unauthenticated and for operators only; by default on loopback.
+
+use crate::shard::{Orders, Report};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
+
+/// Requests served at once: probes and a few operators.
+const REQUESTS_MAX: usize = 64;
+
+/// A request that takes longer is cut.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pause after a failed accept, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the listener looks at.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    reports: Vec<Arc<Report>>,
+    orders: watch::Receiver<Orders>,
+}
+
+/// Serves until the edge ends.
+pub(crate) async fn run(listener: std::net::TcpListener, admin: Admin) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, "admin listener cannot start"),
+    };
+    let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "admin listener cannot accept");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let admin = admin.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<Incoming>| {
+                std::future::ready(Ok::<_, Infallible>(admin.answer(&request)))
+            });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(REQUEST_TIMEOUT)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), service);
+            // A probe that goes away early is nobody's problem.
+            drop(timeout(REQUEST_TIMEOUT, served).await);
+            drop(permit);
+        });
+    }
+}
+
+impl Admin {
+    pub(crate) fn new(reports: Vec<Arc<Report>>, orders: watch::Receiver<Orders>) -> Self {
+        Self { reports, orders }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.method() != Method::GET {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n");
+        }
+        match request.uri().path() {
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" => self.ready(),
+            "/stats" => self.stats(),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /stats\n"),
+        }
+    }
+
+    fn ready(&self) -> Response<Full<Bytes>> {
+        if self.orders.borrow().drain.is_some() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        if !self.reports.iter().all(|report| report.is_nats_connected()) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "no connection to NATS\n");
+        }
+        text(StatusCode::OK, "ready\n")
+    }
+
+    fn stats(&self) -> Response<Full<Bytes>> {
+        let numbers: crate::shard::Numbers =
+            self.reports.iter().map(|report| report.numbers()).sum();
+        let body = serde_json::json!({
+            "nats_connected": self.reports.iter().all(|report| report.is_nats_connected()),
+            "degraded": self.orders.borrow().degraded,
+            "draining": self.orders.borrow().drain.is_some(),
+            "numbers": numbers,
+        });
+        let mut response = Response::new(Full::from(format!("{body}\n")));
+        let content_type = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+}
+
+fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,329 @@
+//! The edge's configuration: defaults, then a TOML file, then `MERIDIAN__…` environment variables.
+//!
+//! Unknown keys are refused, and every mistake is reported at once, before a port is bound. The
+//! sections are documented here; `config/edge.toml` at the top of the tree shows them all.
+
+mod check;
+mod load;
+#[cfg(test)]
+mod tests;
+
+pub use load::ConfigErrors;
+
+use meridian_core::{Policy, SessionLimits};
+use meridian_proto::limits;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// Everything that an operator decides about one edge.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Who this edge is.
+    pub edge: EdgeSection,
+    /// Where it listens.
+    pub listen: ListenSection,
+    /// Its region's NATS servers.
+    pub nats: NatsSection,
+    /// The other regions.
+    pub mesh: MeshSection,
+    /// Who may connect.
+    pub auth: AuthSection,
+    /// What one client, and all of them, may use.
+    pub limits: LimitsSection,
+    /// How it stops.
+    pub drain: DrainSection,
+    /// How it logs.
+    pub log: LogSection,
+    /// The demo page.
+    pub demo: DemoSection,
+    /// What is reachable at all.
+    pub namespaces: Vec<NamespaceSection>,
+}
+
+/// Who this edge is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeSection {
+    /// Unique in the mesh; letters, digits, `-` and `_`, at most 64.
+    pub id: String,
+    /// The region it serves; letters, digits, `-` and `_`, at most 64.
+    pub region: String,
+    /// Shards, each a thread; 0 means one a core.
+    pub shards: usize,
+    /// Public URLs of other edges that clients may try, in order.
+    pub alternates: Vec<String>,
+}
+
+/// Where the edge listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ListenSection {
+    /// For clients: WebSocket and HTTP.
+    pub public: SocketAddr,
+    /// For operators: `/healthz`, `/readyz`, `/stats`. Unauthenticated, so keep it private.
+    pub admin: SocketAddr,
+}
+
+/// The region's NATS servers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NatsSection {
+    /// `nats://user:password@host:port`, in order of preference. Only these are used: addresses
+    /// that servers gossip would lead an edge out of its region.
+    pub servers: Vec<String>,
+}
+
+/// The other regions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeshSection {
+    /// Every region of the mesh, for the watch over silent ones. Empty: nothing is watched.
+    pub regions: Vec<String>,
+    /// How long a region may be silent before clients are told, in ms. Heartbeats come each
+    /// second, so less than 1,500 would raise false alarms.
+    pub silence_ms: u64,
+}
+
+/// Who may connect.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSection {
+    /// How clients prove who they are.
+    pub mode: AuthMode,
+    /// Whether `dev` mode may listen beyond loopback, where anybody could connect.
+    pub allow_anonymous_beyond_loopback: bool,
+}
+
+/// How clients prove who they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthMode {
+    /// Not at all: everybody is anonymous.
+    #[default]
+    Dev,
+}
+
+/// What one client, and all of them together, may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsSection {
+    /// Connections of the whole edge.
+    pub connections_max: usize,
+    /// Connections of the whole edge that have not finished their upgrade.
+    pub handshakes_max: usize,
+    /// From accept to a successful `connect`, in ms.
+    pub handshake_ms: u64,
+    /// Request head, in ms and, below, bytes.
+    pub header_read_ms: u64,
+    /// Largest request head, in bytes, at least 8,192.
+    pub header_bytes_max: usize,
+    /// Largest client message, all fragments together, in bytes.
+    pub message_bytes_max: usize,
+    /// Most fragments of a client message.
+    pub fragments_max: u32,
+    /// Filters of one connection.
+    pub filters_max: usize,
+    /// Commands a second of one connection.
+    pub commands_per_second: u32,
+    /// Commands of one connection at once.
+    pub commands_burst: u32,
+    /// Bytes that may wait for one slow client.
+    pub outbox_bytes_max: usize,
+    /// How long a slow client's socket may take nothing, in ms.
+    pub write_stall_ms: u64,
+    /// Kernel send buffer of one connection, in bytes: bounds what a client that does not read
+    /// can pin.
+    pub send_buffer_bytes: usize,
+    /// How long a filter outlives its last subscriber, in ms.
+    pub interest_linger_ms: u64,
+}
+
+/// How the edge stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DrainSection {
+    /// Closes are spread over this many ms.
+    pub window_ms: u64,
+}
+
+/// How the edge logs, to stderr.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSection {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// A `tracing` directive: `info`, or `info,meridian_edge=debug`.
+    pub level: String,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The demo page at `/`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DemoSection {
+    /// Whether to serve it.
+    pub page: bool,
+    /// What it offers to connect to.
+    pub regions: Vec<DemoRegion>,
+}
+
+/// A region on the demo page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoRegion {
+    /// Its name.
+    pub name: String,
+    /// An edge's WebSocket URL.
+    pub url: String,
+}
+
+/// One declared subject space.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamespaceSection {
+    /// For logs and metrics.
+    pub name: String,
+    /// The subjects it covers, such as `orders.>`. The first token is no wildcard.
+    pub pattern: String,
+    /// How its messages are delivered.
+    #[serde(default)]
+    pub class: ClassName,
+    /// Whether clients may publish.
+    #[serde(default)]
+    pub publish: bool,
+    /// Whether clients may send requests.
+    #[serde(default)]
+    pub request: bool,
+    /// Headers that pass between clients and NATS, beside `content-type`.
+    #[serde(default)]
+    pub headers: Vec<String>,
+}
+
+/// How messages of a namespace are delivered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassName {
+    /// Core NATS: lowest latency, at most once.
+    #[default]
+    Ephemeral,
+}
+
+impl Config {
+    /// Reads defaults, then `file`, then the environment, and checks the whole.
+    ///
+    /// # Errors
+    /// Every mistake, see [`ConfigErrors`].
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        load::load(file)
+    }
+
+    /// The whole configuration as TOML, passwords hidden.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut shown = self.clone();
+        for server in &mut shown.nats.servers {
+            *server = load::hide_password(server);
+        }
+        toml::to_string_pretty(&shown).expect("plain tables of strings and numbers serialize")
+    }
+
+    /// What the sessions go by. The configuration has been checked, so this cannot fail.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            node: self.edge.id.clone(),
+            region: self.edge.region.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            alternates: self.edge.alternates.clone(),
+            namespaces: check::namespaces(&self.namespaces).unwrap_or_default(),
+            limits: SessionLimits {
+                message_bytes_max: self.limits.message_bytes_max,
+                filters_max: self.limits.filters_max,
+                commands_per_second: self.limits.commands_per_second,
+                commands_burst: self.limits.commands_burst,
+            },
+        }
+    }
+
+    /// How many shards to run.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        match self.edge.shards {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            count => count,
+        }
+    }
+}
+
+impl Default for EdgeSection {
+    fn default() -> Self {
+        Self { id: "edge-1".into(), region: "local".into(), shards: 0, alternates: Vec::new() }
+    }
+}
+
+impl Default for ListenSection {
+    fn default() -> Self {
+        Self {
+            public: SocketAddr::from(([127, 0, 0, 1], 7410)),
+            admin: SocketAddr::from(([127, 0, 0, 1], 7411)),
+        }
+    }
+}
+
+impl Default for NatsSection {
+    fn default() -> Self {
+        Self { servers: vec!["nats://127.0.0.1:4222".into()] }
+    }
+}
+
+impl Default for MeshSection {
+    fn default() -> Self {
+        // Two heartbeats lost and half a second of delay: clients know within 3 s of a cut.
+        Self { regions: Vec::new(), silence_ms: 2_500 }
+    }
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            connections_max: 15_000,
+            handshakes_max: 2_000,
+            handshake_ms: 10_000,
+            header_read_ms: 5_000,
+            header_bytes_max: 8 * 1024,
+            message_bytes_max: limits::CLIENT_MESSAGE_BYTES_MAX,
+            fragments_max: limits::FRAGMENTS_MAX,
+            filters_max: limits::FILTERS_MAX,
+            commands_per_second: limits::COMMANDS_PER_SECOND,
+            commands_burst: limits::COMMANDS_BURST,
+            outbox_bytes_max: limits::OUTBOX_BYTES_MAX,
+            write_stall_ms: 10_000,
+            send_buffer_bytes: 64 * 1024,
+            interest_linger_ms: 30_000,
+        }
+    }
+}
+
+impl Default for DrainSection {
+    fn default() -> Self {
+        Self { window_ms: 10_000 }
+    }
+}
+
+impl Default for LogSection {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".into() }
+    }
+}

@@ -1,0 +1,146 @@
+//! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
+//! with its place and what to do.
+
+use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection};
+use meridian_core::namespace::Permission;
+use meridian_core::{Class, Namespace, Namespaces};
+use meridian_nats::ServerUrl;
+use meridian_proto::Filter;
+
+/// hyper's smallest buffer for a request head.
+const HEADER_BYTES_MIN: usize = 8 * 1024;
+
+/// Linux's smallest useful send buffer: below it every frame of a burst would wait for the one
+/// before.
+const SEND_BUFFER_BYTES_MIN: usize = 4 * 1024;
+
+/// Two lost heartbeats; less would raise false alarms.
+const SILENCE_MS_MIN: u64 = 1_500;
+
+/// More threads than this are a typing mistake.
+const SHARDS_MAX: usize = 256;
+
+/// Everything that is wrong with a well-typed configuration.
+pub(super) fn check(config: &Config) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
+    for (place, name) in [("edge.id", &config.edge.id), ("edge.region", &config.edge.region)] {
+        if !is_name(name) {
+            wrong(place, format!("{name:?} is no name: 1 to 64 letters, digits, - and _"));
+        }
+    }
+    if config.edge.shards > SHARDS_MAX {
+        wrong("edge.shards", format!("{} is over {SHARDS_MAX}", config.edge.shards));
+    }
+    let (public, admin) = (config.listen.public, config.listen.admin);
+    if public == admin && public.port() != 0 {
+        wrong("listen.admin", format!("{admin} is the public address too: choose another"));
+    }
+    let is_open = config.auth.mode == AuthMode::Dev && !public.ip().is_loopback();
+    if is_open && !config.auth.allow_anonymous_beyond_loopback {
+        let what = "accepts anybody, so it listens on loopback only: listen there, or set \
+                    auth.allow_anonymous_beyond_loopback = true";
+        wrong("auth.mode", format!("dev on {public} {what}"));
+    }
+    if config.nats.servers.is_empty() {
+        wrong("nats.servers", "empty: name the region's NATS servers".into());
+    }
+    for (index, server) in config.nats.servers.iter().enumerate() {
+        if let Err(error) = server.parse::<ServerUrl>() {
+            wrong(&format!("nats.servers[{index}]"), error.to_string());
+        }
+    }
+    for (index, region) in config.mesh.regions.iter().enumerate() {
+        if !is_name(region) {
+            let what = format!("{region:?} is no name: 1 to 64 letters, digits, - and _");
+            wrong(&format!("mesh.regions[{index}]"), what);
+        }
+    }
+    if config.mesh.silence_ms < SILENCE_MS_MIN {
+        let what = format!("{} is under {SILENCE_MS_MIN}", config.mesh.silence_ms);
+        wrong("mesh.silence_ms", what);
+    }
+    mistakes.extend(check_limits(&config.limits));
+    if let Err(mut errors) = namespaces(&config.namespaces) {
+        mistakes.append(&mut errors);
+    }
+    mistakes
+}
+
+fn check_limits(limits: &LimitsSection) -> Vec<String> {
+    let most = |max: u64| 1..=max;
+    let ranges = [
+        ("connections_max", limits.connections_max as u64, most(10_000_000)),
+        ("handshakes_max", limits.handshakes_max as u64, most(1_000_000)),
+        ("handshake_ms", limits.handshake_ms, 100..=120_000),
+        ("header_read_ms", limits.header_read_ms, 100..=120_000),
+        ("header_bytes_max", limits.header_bytes_max as u64, HEADER_BYTES_MIN as u64..=1 << 20),
+        ("message_bytes_max", limits.message_bytes_max as u64, 1024..=16 << 20),
+        ("fragments_max", u64::from(limits.fragments_max), most(65_536)),
+        ("filters_max", limits.filters_max as u64, most(100_000)),
+        ("commands_per_second", u64::from(limits.commands_per_second), most(1_000_000)),
+        ("commands_burst", u64::from(limits.commands_burst), most(1_000_000)),
+        ("outbox_bytes_max", limits.outbox_bytes_max as u64, 16 << 10..=1 << 30),
+        ("write_stall_ms", limits.write_stall_ms, 100..=600_000),
+        (
+            "send_buffer_bytes",
+            limits.send_buffer_bytes as u64,
+            SEND_BUFFER_BYTES_MIN as u64..=16 << 20,
+        ),
+        ("interest_linger_ms", limits.interest_linger_ms, 0..=3_600_000),
+    ];
+    let outside = ranges.into_iter().filter(|(_, value, range)| !range.contains(value));
+    outside
+        .map(|(key, value, range)| {
+            let (least, most) = (range.start(), range.end());
+            format!("limits.{key}: {value} is outside {least} to {most}")
+        })
+        .collect()
+}
+
+/// The namespaces of a configuration.
+pub(super) fn namespaces(sections: &[NamespaceSection]) -> Result<Namespaces, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let mut namespaces: Vec<Namespace> = Vec::new();
+    for (index, section) in sections.iter().enumerate() {
+        let place = format!("namespaces[{index}]");
+        if !is_name(&section.name) {
+            mistakes.push(format!("{place}.name: {:?} is no name", section.name));
+        }
+        if namespaces.iter().any(|other| other.name == section.name) {
+            mistakes.push(format!("{place}.name: {:?} stands twice", section.name));
+        }
+        match Filter::parse(&section.pattern) {
+            Ok(pattern) => namespaces.push(namespace(section, pattern)),
+            Err(error) => {
+                mistakes.push(format!("{place}.pattern: {:?}: {error}", section.pattern));
+            }
+        }
+    }
+    match Namespaces::new(namespaces) {
+        Err(overlap) => mistakes.push(format!("namespaces: {overlap}")),
+        Ok(namespaces) if mistakes.is_empty() => return Ok(namespaces),
+        Ok(_) => {}
+    }
+    Err(mistakes)
+}
+
+fn namespace(section: &NamespaceSection, pattern: Filter) -> Namespace {
+    let permission = |granted| if granted { Permission::Granted } else { Permission::Denied };
+    Namespace {
+        name: section.name.clone(),
+        pattern,
+        class: match section.class {
+            ClassName::Ephemeral => Class::Ephemeral,
+        },
+        publish: permission(section.publish),
+        request: permission(section.request),
+        headers: section.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    }
+}
+
+/// Names become NATS subject tokens and metric labels.
+fn is_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=64).contains(&text.len()) && text.bytes().all(is_part)
+}

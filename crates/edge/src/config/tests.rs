@@ -1,0 +1,68 @@
+//! The configuration's claims: layers, unknown keys, and every mistake at once.
+
+use super::*;
+use serde_json::json;
+
+#[test]
+fn an_empty_configuration_is_the_default_and_shows_itself() {
+    let config = load::from_tree(json!({})).unwrap();
+    assert_eq!(config, Config::default());
+    let shown: toml::Value = toml::from_str(&config.to_toml()).unwrap();
+    assert_eq!(shown["limits"]["filters_max"].as_integer(), Some(128));
+}
+
+#[test]
+fn every_mistake_is_reported_at_once() {
+    let errors = load::from_tree(json!({
+        "edge": {"id": "has space", "shards": "many", "colour": "red"},
+        "listen": {"public": "nowhere", "admin": "127.0.0.1:1"},
+        "nats": {"servers": ["http://x", "nats://ok:4222"]},
+        "limits": {"filters_max": 0, "send_buffer_bytes": 1},
+        "namespaces": [
+            {"name": "a", "pattern": "a.>"},
+            {"name": "b", "pattern": "a.b"},
+            {"name": "c", "pattern": ">"},
+            {"pattern": "d.>"},
+        ],
+        "sometimes": true,
+    }))
+    .unwrap_err()
+    .0;
+    for part in [
+        "edge.id:",
+        "edge.shards:",
+        "edge.colour:",
+        "listen.public:",
+        "nats.servers[0]:",
+        "limits.filters_max:",
+        "limits.send_buffer_bytes:",
+        "namespaces[2].pattern:",
+        "missing field `name`",
+        "sometimes:",
+        "namespaces a and b overlap",
+    ] {
+        assert!(errors.iter().any(|mistake| mistake.contains(part)), "{part} in {errors:#?}");
+    }
+    assert_eq!(errors.len(), 11, "{errors:#?}");
+}
+
+#[test]
+fn anonymous_clients_beyond_loopback_must_be_asked_for() {
+    let open = |allow: bool| {
+        load::from_tree(json!({
+            "listen": {"public": "0.0.0.0:7410"},
+            "auth": {"mode": "dev", "allow_anonymous_beyond_loopback": allow},
+        }))
+    };
+    let errors = open(false).unwrap_err().0;
+    assert!(errors[0].contains("auth.mode: dev on 0.0.0.0:7410"), "{errors:?}");
+    assert!(open(true).is_ok());
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let mut config = Config::default();
+    config.nats.servers = vec!["nats://user:se@cret@host:4222".into()];
+    assert!(config.to_toml().contains("nats://user:***@host:4222"), "{}", config.to_toml());
+    assert!(!config.to_toml().contains("cret"));
+}

@@ -1,0 +1,82 @@
+//! The control plane of an edge: its region's heartbeat, and the watch over the other regions.
+//!
+//! Not on the message path: it has a NATS connection of its own, by async-nats, and reaches the
+//! shards by one snapshot that they look at when it changes.
+
+use crate::config::Config;
+use crate::shard::Orders;
+use futures_util::StreamExt;
+use meridian_core::regions::RegionWatch;
+use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tracing::{debug, info, warn};
+
+/// A region is heard each second (RELIABILITY D2): one lost heartbeat alarms nobody.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How often silence is looked for.
+const CHECK: Duration = Duration::from_millis(250);
+
+/// How long to wait before the control connection is made anew after it failed for good.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Runs until the edge ends.
+pub(crate) async fn run(config: Arc<Config>, orders: watch::Sender<Orders>) {
+    loop {
+        let Err(error) = converse(&config, &orders).await;
+        warn!(%error, "control connection failed");
+        sleep(RETRY).await;
+    }
+}
+
+async fn converse(
+    config: &Config,
+    orders: &watch::Sender<Orders>,
+) -> Result<std::convert::Infallible, meridian_nats::Error> {
+    let servers: Result<Vec<ServerUrl>, _> =
+        config.nats.servers.iter().map(|server| server.parse()).collect();
+    let control = Control::connect(ControlOptions {
+        servers: servers?,
+        name: format!("meridian edge {} control", config.edge.id),
+        edge_id: config.edge.id.clone(),
+    })
+    .await?;
+    let mut heartbeats = pin!(control.subscribe(subjects::HEARTBEATS).await?);
+    let own = subjects::heartbeat(&config.edge.region);
+    let started = Instant::now();
+    let now_ms = || started.elapsed().as_millis() as u64;
+    let regions = config.mesh.regions.iter().cloned();
+    let mut watch = RegionWatch::new(regions, config.mesh.silence_ms, now_ms());
+    let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            // What was heard counts before silence is looked for. Cancel-safe.
+            heard = heartbeats.next() => match heard {
+                Some((subject, _)) => {
+                    if let Some(region) = subjects::heartbeat_region(&subject) {
+                        watch.hear(region, now_ms());
+                    }
+                }
+                None => return Err(meridian_nats::Error::Closed),
+            },
+            // Others wait for ours. Cancel-safe.
+            _ = beat.tick() => {
+                if let Err(error) = control.publish(&own, config.edge.id.clone()).await {
+                    debug!(%error, "heartbeat not sent");
+                }
+            }
+            // Cancel-safe.
+            _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
+                info!(?degraded, "regions that are not heard");
+                orders.send_modify(|orders| orders.degraded = degraded);
+            },
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! One edge process: binds, starts its shards on threads of their own, runs the control plane on
+//! the caller's runtime, and drains.
+
+use crate::admin;
+use crate::config::Config;
+use crate::control;
+use crate::error::Error;
+use crate::page::Page;
+use crate::shard::{self, Drain, Orders, Report, ShardOptions};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+use tracing::{info, warn};
+
+/// Connections that the kernel holds until a shard accepts them: the system's usual cap.
+const BACKLOG: i32 = 4096;
+
+/// A running edge. Dropping it without [`Edge::run_until`] ends the process's shards with it.
+pub struct Edge {
+    config: Arc<Config>,
+    public: SocketAddr,
+    admin: SocketAddr,
+    admin_listener: std::net::TcpListener,
+    orders: watch::Sender<Orders>,
+    reports: Vec<Arc<Report>>,
+    shards: Vec<RunningShard>,
+}
+
+struct RunningShard {
+    index: usize,
+    thread: JoinHandle<()>,
+    ended: oneshot::Receiver<Result<(), Error>>,
+}
+
+impl Edge {
+    /// Binds both listeners and starts the shards.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] when a port is taken, [`Error::Runtime`] when a thread cannot start.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let config = Arc::new(config);
+        let policy = Arc::new(config.policy());
+        let page = Arc::new(Page::new(&config.demo));
+        let admin_listener = listen(config.listen.admin, None)?;
+        let send_buffer = Some(config.limits.send_buffer_bytes);
+        let mut listeners = vec![listen(config.listen.public, send_buffer)?];
+        // Port 0 is chosen by the first listener; the others share it.
+        let public = listeners[0].local_addr().map_err(Error::Runtime)?;
+        for _ in 1..config.shard_count() {
+            listeners.push(listen(public, send_buffer)?);
+        }
+        let (orders, _) = watch::channel(Orders::default());
+        let mut edge = Self {
+            public,
+            admin: admin_listener.local_addr().map_err(Error::Runtime)?,
+            admin_listener,
+            orders,
+            reports: Vec::new(),
+            shards: Vec::new(),
+            config,
+        };
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let report = Arc::new(Report::default());
+            let options = ShardOptions {
+                index,
+                config: Arc::clone(&edge.config),
+                policy: Arc::clone(&policy),
+                page: Arc::clone(&page),
+                listener,
+                orders: edge.orders.subscribe(),
+                report: Arc::clone(&report),
+            };
+            edge.reports.push(report);
+            edge.shards.push(spawn(options)?);
+        }
+        let (id, region) = (&edge.config.edge.id, &edge.config.edge.region);
+        let shards = edge.shards.len();
+        info!(id, region, shards, public = %edge.public, admin = %edge.admin, "edge listens");
+        Ok(edge)
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn public_addr(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where operators look.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Serves until `shutdown` resolves, then drains: unready at once, `goaway` to all clients,
+    /// closes spread over the configured window, NATS last.
+    ///
+    /// # Errors
+    /// When a shard or the admin listener fails.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let control = tokio::spawn(control::run(Arc::clone(&self.config), self.orders.clone()));
+        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe());
+        let admin = tokio::spawn(admin::run(self.admin_listener, admin));
+        let mut failures = FirstFailure(self.shards);
+        let early = tokio::select! {
+            biased;
+            // A shard that ends by itself has failed, and the edge with it. Cancel-safe.
+            failure = failures.next() => Some(failure),
+            // The operator's word.
+            () = shutdown => None,
+        };
+        let window_ms = self.config.drain.window_ms;
+        self.orders.send_modify(|orders| orders.drain = Some(Drain { window_ms }));
+        let ended = failures.join().await;
+        control.abort();
+        admin.abort();
+        early.map_or(ended, Err)
+    }
+}
+
+/// The shards' ends.
+struct FirstFailure(Vec<RunningShard>);
+
+impl FirstFailure {
+    /// Waits for a shard to end before it was asked to.
+    async fn next(&mut self) -> Error {
+        std::future::poll_fn(|context| {
+            for shard in &mut self.0 {
+                let ended = std::pin::Pin::new(&mut shard.ended).poll(context);
+                if let std::task::Poll::Ready(ended) = ended {
+                    let error = match ended {
+                        Ok(Err(error)) => error,
+                        Ok(Ok(())) | Err(_) => Error::ShardPanicked(shard.index),
+                    };
+                    return std::task::Poll::Ready(error);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for every shard to end.
+    async fn join(self) -> Result<(), Error> {
+        let mut first = Ok(());
+        for shard in self.0 {
+            // A receiver that has answered already says that its shard is gone.
+            let ended = match shard.ended.await {
+                Ok(ended) => ended,
+                Err(_) if shard.thread.join().is_err() => Err(Error::ShardPanicked(shard.index)),
+                Err(_) => Ok(()),
+            };
+            if let Err(error) = &ended {
+                warn!(shard = shard.index, %error, "shard failed");
+            }
+            first = first.and(ended);
+        }
+        first
+    }
+}
+
+fn spawn(options: ShardOptions) -> Result<RunningShard, Error> {
+    let index = options.index;
+    let (report_end, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            // Nobody listens only when the whole edge is gone already.
+            drop(report_end.send(shard::run(options)));
+        })
+        .map_err(Error::Runtime)?;
+    Ok(RunningShard { index, thread, ended })
+}
+
+/// A non-blocking listener whose port other shards may share.
+fn listen(
+    address: SocketAddr,
+    send_buffer_bytes: Option<usize>,
+) -> Result<std::net::TcpListener, Error> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(bytes) = send_buffer_bytes {
+            // Sockets inherit it: what a client that does not read can pin in the kernel.
+            socket.set_send_buffer_size(bytes)?;
+            socket.set_reuse_port(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| Error::Listen { address, source })
+}

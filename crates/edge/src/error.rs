@@ -1,0 +1,25 @@
+//! Why an edge cannot start or go on.
+
+use std::net::SocketAddr;
+
+/// An edge's failure, with what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}: is another process there? choose another port")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread, runtime or registration failed.
+    #[error("cannot start: {0}: look at the limits on threads and descriptors")]
+    Runtime(#[source] std::io::Error),
+    /// NATS cannot be used as configured.
+    #[error(transparent)]
+    Nats(#[from] meridian_nats::Error),
+    /// A shard's thread ended by a panic.
+    #[error("shard {0} panicked: its log line says where")]
+    ShardPanicked(usize),
+}

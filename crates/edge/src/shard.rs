@@ -1,0 +1,259 @@
+//! A shard: one thread that owns its listener, its connections, its interest, its queues and its
+//! NATS connection. Nothing on the message path is shared with another shard.
+//!
+//! Entry points: `run` (called by the edge on a thread of its own), and below it the listener
+//! (`accept`), each connection's `reader`, the NATS side (`upstream`) and the `clock`.
+
+mod accept;
+mod clock;
+mod commands;
+mod connection;
+mod drain;
+mod fanout;
+mod guarded;
+mod handshake;
+mod orders;
+mod reader;
+mod report;
+mod upstream;
+
+pub(crate) use connection::ConnectionKey;
+pub(crate) use orders::{Drain, Orders};
+pub(crate) use report::{Numbers, Report};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::page::Page;
+use clock::Due;
+use connection::Connection;
+use fanout::Batch;
+use meridian_core::requests::Requests;
+use meridian_core::session::Moment;
+use meridian_core::wheel::Wheel;
+use meridian_core::{Interest, Policy};
+use meridian_nats::{ConnectOptions, ServerUrl};
+use meridian_proto::CloseCode;
+use meridian_proto::guard::GuardLimits;
+use report::Counters;
+use slab::Slab;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+use upstream::Upstream;
+
+/// Where bytes of clients land first: larger than any usual burst of commands.
+const SCRATCH_BYTES: usize = 16 * 1024;
+
+/// What a shard is made of. Handed to its thread.
+pub(crate) struct ShardOptions {
+    pub(crate) index: usize,
+    pub(crate) config: Arc<Config>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) page: Arc<Page>,
+    pub(crate) listener: std::net::TcpListener,
+    pub(crate) orders: watch::Receiver<Orders>,
+    pub(crate) report: Arc<Report>,
+}
+
+/// The limits that a shard enforces, from the edge's limits.
+pub(crate) struct ShardLimits {
+    pub(crate) connections_max: usize,
+    pub(crate) handshakes_max: usize,
+    pub(crate) handshake_ms: u64,
+    pub(crate) header_read_ms: u64,
+    pub(crate) header_bytes_max: usize,
+    pub(crate) outbox_bytes_max: usize,
+    pub(crate) write_stall_ms: u64,
+    pub(crate) guard: GuardLimits,
+}
+
+/// Owned by its thread; every task of the thread holds it. Each cell has one writer at a time, and
+/// none is borrowed across an await.
+pub(crate) struct Shard {
+    pub(crate) index: usize,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) limits: ShardLimits,
+    pub(crate) page: Arc<Page>,
+    pub(crate) connections: RefCell<Slab<Rc<Connection>>>,
+    pub(crate) interest: RefCell<Interest<u32>>,
+    pub(crate) requests: RefCell<Requests<ConnectionKey>>,
+    pub(crate) upstream: Upstream,
+    pub(crate) batch: RefCell<Batch>,
+    pub(crate) wheel: RefCell<Wheel<Due>>,
+    pub(crate) scratch: RefCell<Box<[u8]>>,
+    /// Regions that the edge no longer hears, as last ordered.
+    pub(crate) degraded: RefCell<Vec<String>>,
+    pub(crate) counters: Counters,
+    /// Sockets that are not yet connections.
+    pub(crate) handshakes: Cell<usize>,
+    next_generation: Cell<u32>,
+    started: Instant,
+    report: Arc<Report>,
+}
+
+/// Runs a shard until it has drained. Blocks its thread.
+///
+/// # Errors
+/// When the thread's runtime or listener cannot start.
+pub(crate) fn run(options: ShardOptions) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    LocalSet::new().block_on(&runtime, serve(options))
+}
+
+async fn serve(options: ShardOptions) -> Result<(), Error> {
+    let ShardOptions { listener, mut orders, .. } = options;
+    let servers: Result<Vec<ServerUrl>, _> =
+        options.config.nats.servers.iter().map(|server| server.parse()).collect();
+    let name = format!("meridian edge {} shard {}", options.policy.node, options.index);
+    let connect = ConnectOptions::new(servers?, name);
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Runtime)?;
+    let shard = Rc::new(Shard::new(
+        options.index,
+        &options.config,
+        options.policy,
+        options.page,
+        options.report,
+    ));
+    let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
+    let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
+    let clock = tokio::task::spawn_local(clock::run(Rc::clone(&shard)));
+    let drain = orders::obey(&shard, &mut orders).await;
+    drain::run(&shard, drain, &listening).await;
+    clock.abort();
+    upstream.abort();
+    Ok(())
+}
+
+impl Shard {
+    fn new(
+        index: usize,
+        config: &Config,
+        policy: Arc<Policy>,
+        page: Arc<Page>,
+        report: Arc<Report>,
+    ) -> Self {
+        let shards = config.shard_count();
+        let limits = ShardLimits {
+            connections_max: config.limits.connections_max.div_ceil(shards),
+            handshakes_max: config.limits.handshakes_max.div_ceil(shards),
+            handshake_ms: config.limits.handshake_ms,
+            header_read_ms: config.limits.header_read_ms,
+            header_bytes_max: config.limits.header_bytes_max,
+            outbox_bytes_max: config.limits.outbox_bytes_max,
+            write_stall_ms: config.limits.write_stall_ms,
+            guard: GuardLimits {
+                message_bytes_max: config.limits.message_bytes_max as u32,
+                fragments_max: config.limits.fragments_max,
+            },
+        };
+        Self {
+            index,
+            limits,
+            page,
+            connections: RefCell::default(),
+            interest: RefCell::new(Interest::new(config.limits.interest_linger_ms)),
+            requests: RefCell::default(),
+            upstream: Upstream::new(&policy.node, index),
+            batch: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(0)),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
+            degraded: RefCell::default(),
+            counters: Counters::default(),
+            handshakes: Cell::new(0),
+            next_generation: Cell::new(0),
+            started: Instant::now(),
+            policy,
+            report,
+        }
+    }
+
+    /// ms since the shard started.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    /// s since the shard started.
+    pub(crate) fn now_s(&self) -> u32 {
+        self.started.elapsed().as_secs() as u32
+    }
+
+    /// The instant of a time of the shard's clock.
+    pub(crate) fn instant_of(&self, at_ms: u64) -> Instant {
+        self.started + Duration::from_millis(at_ms)
+    }
+
+    /// What a session's decision may depend on, now.
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment {
+            policy: &self.policy,
+            now_ms: self.now_ms(),
+            payload_bytes_max: self.upstream.payload_bytes_max(),
+        }
+    }
+
+    /// Takes a socket in as a connection.
+    pub(crate) fn insert(&self, stream: tokio::net::TcpStream) -> Rc<Connection> {
+        let generation = self.next_generation.get().wrapping_add(1);
+        self.next_generation.set(generation);
+        let mut connections = self.connections.borrow_mut();
+        let entry = connections.vacant_entry();
+        let key = ConnectionKey { index: entry.key() as u32, generation };
+        let connection = Rc::new(Connection::new(key, stream, self.now_s()));
+        entry.insert(Rc::clone(&connection));
+        self.report.set_connections(connections.len());
+        connection
+    }
+
+    /// Lets a connection go, and everything it wanted.
+    pub(crate) fn remove(&self, connection: &Connection) {
+        let now_ms = self.now_ms();
+        if let Some(session) = connection.session.take() {
+            let mut interest = self.interest.borrow_mut();
+            for subscription in session.subscriptions() {
+                interest.leave(*subscription, connection.key.index, now_ms);
+            }
+        }
+        let mut connections = self.connections.borrow_mut();
+        connections.try_remove(connection.key.index as usize);
+        self.report.set_connections(connections.len());
+    }
+
+    /// The connection of a key, if it is still the same.
+    pub(crate) fn connection(&self, key: ConnectionKey) -> Option<Rc<Connection>> {
+        self.connection_at(key.index).filter(|connection| connection.key == key)
+    }
+
+    /// The connection at a place of the table.
+    pub(crate) fn connection_at(&self, index: u32) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(index as usize).cloned()
+    }
+
+    /// Takes control frames from a client's command budget. Before `connect` there is no budget,
+    /// but a deadline.
+    pub(crate) fn spend_controls(
+        &self,
+        connection: &Connection,
+        count: u32,
+    ) -> Result<(), &'static str> {
+        let mut session = connection.session.borrow_mut();
+        let Some(session) = session.as_mut() else { return Ok(()) };
+        let moment = self.moment();
+        let spent = (0..count).try_for_each(|_| session.spend(&moment));
+        spent.map_err(|_| "too many control frames")
+    }
+
+    pub(crate) fn count_close(&self, code: CloseCode) {
+        self.counters.add_close(code);
+    }
+
+    pub(crate) fn set_connected(&self, is_connected: bool) {
+        self.report.set_nats_connected(is_connected);
+    }
+}

@@ -1,0 +1,79 @@
+//! The listener: takes sockets in, as many as there may be.
+
+use super::handshake::Subprotocol;
+use super::{Shard, handshake, reader};
+use meridian_proto::CloseCode;
+use socket2::SockRef;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+/// What a client gets when the edge is full. Plain bytes, before any parsing.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// How long to wait when the process has no descriptor left, so that the loop does not spin.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+
+/// Accepts until the shard drains.
+pub(super) async fn run(shard: Rc<Shard>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => admit(&shard, stream),
+            Err(error) => {
+                warn!(shard = shard.index, %error, "cannot accept");
+                sleep(OUT_OF_DESCRIPTORS).await;
+            }
+        }
+    }
+}
+
+fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
+    let connections = shard.connections.borrow().len();
+    let handshakes = shard.handshakes.get();
+    let is_full = connections + handshakes >= shard.limits.connections_max
+        || handshakes >= shard.limits.handshakes_max;
+    if is_full {
+        debug!(shard = shard.index, connections, handshakes, "full");
+        tokio::task::spawn_local(async move {
+            // A failure means that the client is gone, which is all that was wanted.
+            drop(timeout(OUT_OF_DESCRIPTORS, stream.write_all(FULL)).await);
+        });
+        return;
+    }
+    // Frames leave when they are written; a failure here costs latency only.
+    drop(stream.set_nodelay(true));
+    drop(SockRef::from(&stream).set_keepalive(true));
+    shard.handshakes.set(handshakes + 1);
+    tokio::task::spawn_local(greet(Rc::clone(shard), stream));
+}
+
+/// From a socket to a connection. One deadline covers everything up to `connect`.
+async fn greet(shard: Rc<Shard>, stream: TcpStream) {
+    let counted = Counted(Rc::clone(&shard));
+    let limit = Duration::from_millis(shard.limits.handshake_ms);
+    let started = tokio::time::Instant::now();
+    let upgraded = timeout(limit, handshake::run(&shard, stream)).await;
+    drop(counted);
+    let Ok(Some(upgraded)) = upgraded else { return };
+    let connection = shard.insert(upgraded.stream);
+    if upgraded.subprotocol == Subprotocol::Unserved {
+        connection.close(&shard, CloseCode::Version);
+    }
+    let left = limit.saturating_sub(started.elapsed());
+    shard.schedule_connect(&connection, left.as_secs().max(1));
+    // A task of its own: this one carries the handshake's state for as long as it lives.
+    tokio::task::spawn_local(reader::run(shard, connection, upgraded.ahead));
+}
+
+/// Counts a handshake until it is dropped, on every path.
+struct Counted(Rc<Shard>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.handshakes.set(self.0.handshakes.get() - 1);
+    }
+}

@@ -1,0 +1,77 @@
+//! The shard's second hand: heartbeats, connect deadlines, lingering filters, the report.
+
+use super::connection::Connection;
+use super::{ConnectionKey, Shard};
+use meridian_proto::{CloseCode, frame};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// Slack beyond two heartbeat intervals before a silent client counts as gone, in s.
+const STALE_SLACK_S: u64 = 10;
+
+/// Something that a connection is due.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Due {
+    /// It has connected by now, or is closed.
+    Connect(ConnectionKey),
+    /// A heartbeat.
+    Heartbeat(ConnectionKey),
+}
+
+/// Runs until the shard ends.
+pub(super) async fn run(shard: Rc<Shard>) {
+    let mut seconds = interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        seconds.tick().await;
+        shard.on_second();
+    }
+}
+
+impl Shard {
+    /// Gives a connection this long to connect.
+    pub(super) fn schedule_connect(&self, connection: &Connection, delay_s: u64) {
+        self.wheel.borrow_mut().schedule(Due::Connect(connection.key), delay_s);
+    }
+
+    /// Makes a heartbeat due. The first has a random phase, so that they spread over the interval.
+    pub(super) fn schedule_heartbeat(&self, connection: &Connection, delay_s: u64) {
+        self.wheel.borrow_mut().schedule(Due::Heartbeat(connection.key), delay_s);
+    }
+
+    fn on_second(self: &Rc<Self>) {
+        let due = self.wheel.borrow_mut().due(u64::from(self.now_s()));
+        for due in due {
+            match due {
+                Due::Connect(key) => {
+                    let late = self.connection(key);
+                    let late = late.filter(|connection| connection.session.borrow().is_none());
+                    if let Some(connection) = late {
+                        connection.close(self, CloseCode::Stale);
+                    }
+                }
+                Due::Heartbeat(key) => {
+                    if let Some(connection) = self.connection(key) {
+                        self.heartbeat(&connection);
+                    }
+                }
+            }
+        }
+        let expired = self.interest.borrow_mut().expire(self.now_ms());
+        expired.into_iter().for_each(|sid| self.upstream.unsubscribe(sid));
+        self.report.publish(&self.counters, self.interest.borrow().filters());
+    }
+
+    fn heartbeat(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let ping_s = connection.session.borrow().as_ref().map(|session| session.ping_s());
+        let Some(ping_s) = ping_s.filter(|_| connection.is_open()) else { return };
+        let silent_s = u64::from(self.now_s().saturating_sub(connection.heard_at_s.get()));
+        if silent_s > 2 * ping_s + STALE_SLACK_S {
+            return connection.close(self, CloseCode::Stale);
+        }
+        connection.write(self, &[IoSlice::new(&frame::HEARTBEAT)]);
+        self.schedule_heartbeat(connection, ping_s);
+    }
+}

@@ -1,0 +1,194 @@
+//! What a client's text frame leads to: the codec reads it, the session decides, and this performs.
+
+use super::Shard;
+use super::connection::Connection;
+use super::upstream::PendingAck;
+use meridian_core::Effect;
+use meridian_core::interest::{Join, Proven, Wishes};
+use meridian_core::requests::Waiting;
+use meridian_core::session::{Greeting, MeshNotices, Outbound, Recover, greet};
+use meridian_proto::command::{Ack, Command};
+use meridian_proto::item::{Failure, Item, Mesh, PublishReply, Reply};
+use meridian_proto::json::DecodeError;
+use meridian_proto::{CloseCode, ErrorCode, Filter, json};
+use std::rc::Rc;
+
+/// Performs the commands of one frame, in order, until the connection closes.
+pub(super) fn perform(shard: &Rc<Shard>, connection: &Rc<Connection>, text: &str) {
+    for decoded in json::commands(text) {
+        if !connection.is_open() {
+            return;
+        }
+        match decoded {
+            Ok(command) if connection.session.borrow().is_none() => {
+                connect(shard, connection, command);
+            }
+            Ok(command) => decide(shard, connection, command),
+            Err(DecodeError::Refused(id, failure)) => refuse(shard, connection, id, failure),
+            Err(error) => {
+                connection.close_with(shard, CloseCode::BadProtocol, &error.to_string());
+            }
+        }
+    }
+}
+
+fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
+    let moment = shard.moment();
+    let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
+    match greet(command, cid, &moment) {
+        Greeting::Ignored => {}
+        Greeting::Refused(item, code) => {
+            connection.send(shard, &item);
+            connection.close(shard, code);
+        }
+        Greeting::Welcome(session, reply) => {
+            let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
+            shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
+            *connection.session.borrow_mut() = Some(session);
+            shard.counters.add_session();
+            connection.send(shard, &reply);
+            let degraded = shard.degraded.borrow().clone();
+            if wants_mesh && !degraded.is_empty() {
+                connection.send(shard, &Item::Mesh(Mesh { degraded }));
+            }
+        }
+    }
+}
+
+fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
+    let effect = {
+        let mut session = connection.session.borrow_mut();
+        let Some(session) = session.as_mut() else { return };
+        session.on_command(command, &shard.interest.borrow(), &shard.moment())
+    };
+    match effect {
+        Effect::Nothing => {}
+        Effect::Send(item) => connection.send(shard, &item),
+        Effect::Subscribe { id, filter, wishes, recover } => {
+            subscribe(shard, connection, id, &filter, wishes, recover);
+        }
+        Effect::Unsubscribe(subscription, item) => {
+            let (member, now_ms) = (connection.key.index, shard.now_ms());
+            shard.interest.borrow_mut().leave(subscription, member, now_ms);
+            connection.send(shard, &item);
+        }
+        Effect::Publish { id, message } => publish(shard, connection, id, message),
+        Effect::Request { id, message, timeout_ms, namespace } => {
+            let member = connection.key;
+            let request = Waiting { member, command: id, namespace };
+            self::request(shard, connection, request, &message, timeout_ms);
+        }
+    }
+}
+
+/// A malformed command costs as much as a good one, and before `connect` ends the connection.
+fn refuse(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, failure: Failure) {
+    let spent = match connection.session.borrow_mut().as_mut() {
+        Some(session) => Some(session.spend(&shard.moment())),
+        None => None,
+    };
+    let failure = match spent {
+        Some(Err(over_budget)) => over_budget,
+        Some(Ok(())) | None => failure,
+    };
+    connection.send(shard, &Item::Error(id, failure));
+    if connection.session.borrow().is_none() {
+        connection.close(shard, CloseCode::BadProtocol);
+    }
+}
+
+fn subscribe(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    id: Option<u32>,
+    filter: &Filter,
+    wishes: Wishes,
+    recover: Recover,
+) {
+    let member = connection.key.index;
+    let (subscription, join) = shard.interest.borrow_mut().join(member, id, filter, wishes);
+    if let Some(session) = connection.session.borrow_mut().as_mut() {
+        session.hold(subscription, recover);
+    }
+    match join {
+        Join::Subscribe(sid) => shard.upstream.subscribe(shard, sid, filter),
+        Join::Wait => {}
+        Join::Ready => shard.answer_subscribe(&Proven { member, command: id, group: subscription }),
+    }
+}
+
+fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, message: Outbound) {
+    match shard.upstream.publish(&message, None) {
+        Ok(ping) => {
+            let Some(command) = id else { return };
+            let member = connection.key;
+            shard
+                .upstream
+                .await_ack(ping, PendingAck { member, command, subject: message.subject });
+        }
+        Err(failure) => connection.send(shard, &Item::Error(id, failure)),
+    }
+}
+
+fn request(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    request: Waiting<super::ConnectionKey>,
+    message: &Outbound,
+    timeout_ms: u64,
+) {
+    let deadline_ms = shard.now_ms() + timeout_ms;
+    let token = shard.requests.borrow_mut().insert(request, deadline_ms);
+    let sent = match &token {
+        Some(token) => shard.upstream.publish(message, Some(token)).map(|_| ()),
+        None => Err(Failure::new(ErrorCode::TooManyRequests, "too many requests wait here")),
+    };
+    if let Err(failure) = sent {
+        token.and_then(|token| shard.requests.borrow_mut().answer(&token));
+        connection.send(shard, &Item::Error(Some(request.command), failure));
+    }
+}
+
+impl Shard {
+    /// Answers a subscribe whose interest stands.
+    pub(super) fn answer_subscribe(self: &Rc<Self>, proven: &Proven<u32>) {
+        let Some(connection) = self.connection_at(proven.member) else { return };
+        let Some(id) = proven.command else { return };
+        let reply = match connection.session.borrow_mut().as_mut() {
+            Some(session) => session.subscribed(proven.group),
+            None => return,
+        };
+        connection.send(self, &Item::Reply(id, Reply::Subscribe(reply)));
+    }
+
+    /// Ends a subscription that the NATS servers refused.
+    pub(super) fn refuse_subscribe(self: &Rc<Self>, refused: &Proven<u32>, filter: &Filter) {
+        let Some(connection) = self.connection_at(refused.member) else { return };
+        if let Some(session) = connection.session.borrow_mut().as_mut() {
+            session.release(refused.group);
+        }
+        let msg = format!("the NATS servers refuse {filter} to this edge");
+        let failure = Failure::new(ErrorCode::Forbidden, msg);
+        connection.send(self, &Item::Error(refused.command, failure));
+    }
+
+    /// Answers a publish that the NATS server has taken.
+    pub(super) fn answer_publish(self: &Rc<Self>, ack: &PendingAck) {
+        if let Some(connection) = self.connection(ack.member) {
+            let reply = Reply::Publish(PublishReply { ack: Ack::Edge });
+            connection.send(self, &Item::Reply(ack.command, reply));
+        }
+    }
+
+    /// Answers a command of a connection that may be gone with a failure.
+    pub(super) fn fail(
+        self: &Rc<Self>,
+        member: super::ConnectionKey,
+        command: u32,
+        failure: Failure,
+    ) {
+        if let Some(connection) = self.connection(member) {
+            connection.send(self, &Item::Error(Some(command), failure));
+        }
+    }
+}

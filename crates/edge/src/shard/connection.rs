@@ -1,0 +1,211 @@
+//! One client's socket: writes where it stands, and queues only what would block.
+
+use super::Shard;
+use meridian_core::{Outbox, Session};
+use meridian_proto::item::Item;
+use meridian_proto::{CloseCode, frame, json};
+use socket2::SockRef;
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+/// How long a closing connection may take to hand over its last frames and to answer the close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Names a connection of a shard, and never another one: places are used again, generations not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
+pub(crate) struct Connection {
+    pub(crate) key: ConnectionKey,
+    pub(crate) stream: TcpStream,
+    /// None until `connect` succeeded.
+    pub(crate) session: RefCell<Option<Box<Session>>>,
+    /// When the client was last heard, in s of the shard's clock.
+    pub(crate) heard_at_s: Cell<u32>,
+    /// First and last delivery of the batch in the making, see `fanout`.
+    pub(crate) chain: Cell<(u32, u32)>,
+    outbox: RefCell<Outbox>,
+    phase: Cell<Phase>,
+    writer: Cell<Writer>,
+}
+
+/// How far a connection's life is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Frames flow.
+    Open,
+    /// The close frame is queued or sent: nothing more may follow it.
+    Closing,
+}
+
+/// Whether a task writes the outbox out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    Absent,
+    Running,
+}
+
+impl Connection {
+    pub(crate) fn new(key: ConnectionKey, stream: TcpStream, now_s: u32) -> Self {
+        Self {
+            key,
+            stream,
+            session: RefCell::new(None),
+            heard_at_s: Cell::new(now_s),
+            chain: Cell::new(super::fanout::NO_CHAIN),
+            outbox: RefCell::new(Outbox::default()),
+            phase: Cell::new(Phase::Open),
+            writer: Cell::new(Writer::Absent),
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.phase.get() == Phase::Open
+    }
+
+    /// Sends one item.
+    pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
+        let mut bytes = Vec::new();
+        frame::text(&mut bytes, |out| json::write_item(out, item));
+        self.write(shard, &[IoSlice::new(&bytes)]);
+    }
+
+    /// Writes whole frames to the socket, or queues what it does not take. Over the bound the
+    /// client is too slow and is closed.
+    pub(crate) fn write(self: &Rc<Self>, shard: &Rc<Shard>, frames: &[IoSlice<'_>]) {
+        if !self.is_open() {
+            return;
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        let mut taken = 0;
+        if outbox.is_empty() {
+            let result = match frames {
+                [one] => self.stream.try_write(one),
+                several => self.stream.try_write_vectored(several),
+            };
+            match result {
+                Ok(written) => taken = written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    drop(outbox);
+                    return self.abort(&error);
+                }
+            }
+        }
+        let bytes_max = shard.limits.outbox_bytes_max;
+        let mut is_full = false;
+        for slice in frames {
+            let written = taken.min(slice.len());
+            taken -= written;
+            is_full |= outbox.push(slice, written, bytes_max).is_err();
+        }
+        let is_waiting = !outbox.is_empty();
+        drop(outbox);
+        if is_full {
+            self.close(shard, CloseCode::Slow);
+        } else if is_waiting {
+            self.run_writer(shard);
+        }
+    }
+
+    /// Closes with a code and its own reason.
+    pub(crate) fn close(self: &Rc<Self>, shard: &Rc<Shard>, code: CloseCode) {
+        self.close_with(shard, code, code.reason());
+    }
+
+    /// Closes: what is not yet begun is dropped, the close frame follows, and the socket ends
+    /// when the client has answered or the time is over.
+    pub(crate) fn close_with(self: &Rc<Self>, shard: &Rc<Shard>, code: CloseCode, reason: &str) {
+        if !self.is_open() {
+            return;
+        }
+        debug!(connection = self.key.index, code = code.number(), reason, "closing");
+        shard.count_close(code);
+        self.phase.set(Phase::Closing);
+        let mut bytes = Vec::new();
+        frame::close_with(&mut bytes, code, reason);
+        let mut outbox = self.outbox.borrow_mut();
+        if code == CloseCode::Slow {
+            // The queue is what the client could not read: waiting for it would pin it further.
+            outbox.keep_started();
+        }
+        // The close frame is small and the last: it may pass the bound.
+        let pushed = outbox.push(&bytes, 0, usize::MAX);
+        debug_assert!(pushed.is_ok(), "the bound is out of the way");
+        drop(outbox);
+        self.run_writer(shard);
+        let this = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(CLOSE_TIMEOUT).await;
+            this.end();
+        });
+    }
+
+    /// Ends the socket now: the reader wakes and cleans up.
+    pub(crate) fn end(&self) {
+        self.phase.set(Phase::Closing);
+        // An error means that the peer was faster.
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+    }
+
+    fn abort(&self, error: &io::Error) {
+        debug!(connection = self.key.index, %error, "socket failed");
+        self.end();
+    }
+
+    fn run_writer(self: &Rc<Self>, shard: &Rc<Shard>) {
+        if self.writer.replace(Writer::Running) == Writer::Running {
+            return;
+        }
+        let stall = Duration::from_millis(shard.limits.write_stall_ms);
+        let (this, shard) = (Rc::clone(self), Rc::clone(shard));
+        tokio::task::spawn_local(async move {
+            let result = this.write_out(stall).await;
+            this.writer.set(Writer::Absent);
+            match result {
+                Ok(()) if this.is_open() => {}
+                // The close frame is out: now the client closes, or the time is over.
+                Ok(()) => drop(SockRef::from(&this.stream).shutdown(Shutdown::Write)),
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::TimedOut {
+                        shard.count_close(CloseCode::Slow);
+                    }
+                    this.abort(&error);
+                }
+            }
+        });
+    }
+
+    /// Writes until nothing waits.
+    async fn write_out(&self, stall: Duration) -> io::Result<()> {
+        loop {
+            if self.outbox.borrow().is_empty() {
+                return Ok(());
+            }
+            timeout(stall, self.stream.writable())
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "write stalled"))??;
+            let mut outbox = self.outbox.borrow_mut();
+            let mut slices = Vec::new();
+            outbox.slices(&mut slices);
+            match self.stream.try_write_vectored(&slices) {
+                Ok(written) => {
+                    drop(slices);
+                    outbox.consume(written);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The end of a shard: no new clients, a `goaway` to those that are here, closes spread over the
+//! window, and NATS last.
+
+use super::Shard;
+use super::orders::Drain;
+use meridian_proto::item::{GoAway, Item};
+use meridian_proto::{CloseCode, frame, json};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::info;
+
+/// How often closes go out within the window.
+const STEP: Duration = Duration::from_millis(20);
+
+/// How long the last closes may take to reach their clients, after the window.
+const LAST_CLOSES: Duration = Duration::from_secs(6);
+
+/// How long publishes may take to be acknowledged at the end.
+const LAST_ACKS: Duration = Duration::from_secs(2);
+
+/// Drains a shard. Returns when every connection is gone, at the latest some seconds after the
+/// window.
+pub(super) async fn run(shard: &Rc<Shard>, drain: Drain, listening: &JoinHandle<()>) {
+    listening.abort();
+    let clients = shard.connections.borrow().len();
+    info!(shard = shard.index, clients, window_ms = drain.window_ms, "draining");
+    shard.tell_goaway(drain);
+    let started = Instant::now();
+    let window = Duration::from_millis(drain.window_ms);
+    loop {
+        let open = shard.open_connections();
+        if open.is_empty() {
+            break;
+        }
+        // Even pace: what is left, over the steps that are left.
+        let steps = window.saturating_sub(started.elapsed()).as_millis() / STEP.as_millis();
+        let share = open.len().div_ceil(steps as usize + 1);
+        for connection in open.iter().take(share) {
+            connection.close(shard, CloseCode::Drained);
+        }
+        sleep(STEP).await;
+    }
+    let end = Instant::now() + LAST_CLOSES;
+    while !shard.connections.borrow().is_empty() && Instant::now() < end {
+        sleep(STEP).await;
+    }
+    // What clients published just now must not die with the socket.
+    let acked = shard.upstream.settle(shard);
+    tokio::select! {
+        biased;
+        // Cancel-safe: it only waits for a counter.
+        () = acked => {}
+        () = sleep_until(Instant::now() + LAST_ACKS) => {}
+    }
+}
+
+impl Shard {
+    fn open_connections(&self) -> Vec<Rc<super::connection::Connection>> {
+        let connections = self.connections.borrow();
+        connections.iter().map(|(_, one)| one).filter(|one| one.is_open()).cloned().collect()
+    }
+
+    fn tell_goaway(self: &Rc<Self>, drain: Drain) {
+        let item = Item::GoAway(GoAway {
+            why: "drain".into(),
+            server: self.policy.alternates.clone(),
+            after_ms: [0, drain.window_ms / 2],
+            deadline_ms: drain.window_ms,
+        });
+        let mut bytes = Vec::new();
+        frame::text(&mut bytes, |out| json::write_item(out, &item));
+        for connection in self.open_connections() {
+            if connection.session.borrow().is_some() {
+                connection.write(self, &[IoSlice::new(&bytes)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The fan-out: one encoded frame for all members of a group, one write a connection and batch.
+//!
+//! Messages that came in one read of the NATS socket are gathered: their frames stand behind each
+//! other in one buffer, so that a member of one group takes the whole batch with one plain write,
+//! and a member of several takes its pieces with one vectored write, in order. Nothing is
+//! allocated for a delivery once the buffers have grown.
+
+use super::Shard;
+use super::connection::Connection;
+use meridian_core::interest::Wishes;
+use meridian_nats::Message;
+use meridian_proto::json::Outgoing;
+use meridian_proto::{Payload, frame, json, trace};
+use std::io::IoSlice;
+use std::rc::Rc;
+
+/// A connection without a delivery in the batch.
+pub(crate) const NO_CHAIN: (u32, u32) = (END, END);
+
+/// The end of a chain.
+const END: u32 = u32::MAX;
+
+/// Frames of this many bytes leave before more are gathered: a batch that a socket does not take
+/// must fit its outbox.
+const BATCH_BYTES_MAX: usize = 128 * 1024;
+
+/// So many deliveries leave before more are gathered, which bounds the arena at 1 MiB.
+const BATCH_DELIVERIES_MAX: usize = 64 * 1024;
+
+/// Owned by the shard. What came in one read of the NATS socket.
+#[derive(Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    frames: Vec<EncodedFrame>,
+    /// Deliveries that the frames will make.
+    deliveries: usize,
+    /// Scratch of the flush with several groups.
+    arena: Vec<Delivery>,
+    touched: Vec<u32>,
+}
+
+/// One frame for one group: a range of the batch's bytes.
+#[derive(Clone, Copy)]
+struct EncodedFrame {
+    group: u32,
+    start: usize,
+    end: usize,
+}
+
+/// One frame for one connection, in the connection's chain.
+#[derive(Clone, Copy)]
+struct Delivery {
+    frame: u32,
+    next: u32,
+}
+
+impl Shard {
+    /// Encodes a message for each group that wants it, and flushes a batch that has grown large.
+    pub(super) fn gather(self: &Rc<Self>, message: &Message<'_>) {
+        let is_large = {
+            let interest = self.interest.borrow();
+            let groups = interest.route(message.sid);
+            if groups.is_empty() {
+                return;
+            }
+            let content_type = message.headers.get("Content-Type");
+            let payload = Payload::classify(content_type, message.payload);
+            let batch = &mut *self.batch.borrow_mut();
+            for index in groups {
+                let group = interest.group(*index);
+                if group.members().is_empty() {
+                    continue;
+                }
+                let start = batch.bytes.len();
+                encode(&mut batch.bytes, *index + 1, message, payload, group.wishes());
+                batch.frames.push(EncodedFrame { group: *index, start, end: batch.bytes.len() });
+                batch.deliveries += group.members().len();
+            }
+            batch.bytes.len() > BATCH_BYTES_MAX || batch.deliveries > BATCH_DELIVERIES_MAX
+        };
+        if is_large {
+            self.flush();
+        }
+    }
+
+    /// Writes the batch to everybody it is for.
+    pub(super) fn flush(self: &Rc<Self>) {
+        let mut batch = std::mem::take(&mut *self.batch.borrow_mut());
+        let Some(first) = batch.frames.first() else { return };
+        let is_one_group = batch.frames.iter().all(|frame| frame.group == first.group);
+        self.counters.add_deliveries(batch.deliveries as u64);
+        if is_one_group {
+            self.flush_group(first.group, &batch.bytes);
+        } else {
+            self.flush_groups(&mut batch);
+        }
+        batch.bytes.clear();
+        batch.bytes.shrink_to(BATCH_BYTES_MAX);
+        batch.frames.clear();
+        batch.deliveries = 0;
+        *self.batch.borrow_mut() = batch;
+    }
+
+    /// The frames are all for the same members: the whole buffer goes to each.
+    fn flush_group(self: &Rc<Self>, group: u32, bytes: &[u8]) {
+        let interest = self.interest.borrow();
+        let connections = self.connections.borrow();
+        for member in interest.group(group).members() {
+            connections[*member as usize].write(self, &[IoSlice::new(bytes)]);
+        }
+    }
+
+    /// Chains each connection's frames in order of arrival, then writes each chain at once.
+    fn flush_groups(self: &Rc<Self>, batch: &mut Batch) {
+        let interest = self.interest.borrow();
+        let connections = self.connections.borrow();
+        for (index, frame) in batch.frames.iter().enumerate() {
+            for member in interest.group(frame.group).members() {
+                let delivery = batch.arena.len() as u32;
+                batch.arena.push(Delivery { frame: index as u32, next: END });
+                let chain = &connections[*member as usize].chain;
+                match chain.get() {
+                    NO_CHAIN => {
+                        batch.touched.push(*member);
+                        chain.set((delivery, delivery));
+                    }
+                    (head, tail) => {
+                        batch.arena[tail as usize].next = delivery;
+                        chain.set((head, delivery));
+                    }
+                }
+            }
+        }
+        let mut slices = Vec::new();
+        for member in batch.touched.drain(..) {
+            let connection = &connections[member as usize];
+            collect(connection, &batch.bytes, &batch.frames, &batch.arena, &mut slices);
+            connection.write(self, &slices);
+            slices.clear();
+        }
+        batch.arena.clear();
+    }
+}
+
+/// Takes a connection's chain as pieces of the batch; neighbours become one piece.
+fn collect<'a>(
+    connection: &Connection,
+    bytes: &'a [u8],
+    frames: &[EncodedFrame],
+    arena: &[Delivery],
+    slices: &mut Vec<IoSlice<'a>>,
+) {
+    let (mut next, _) = connection.chain.replace(NO_CHAIN);
+    let mut piece: Option<(usize, usize)> = None;
+    while next != END {
+        let delivery = arena[next as usize];
+        let frame = frames[delivery.frame as usize];
+        piece = match piece {
+            Some((start, end)) if end == frame.start => Some((start, frame.end)),
+            Some((start, end)) => {
+                slices.push(IoSlice::new(&bytes[start..end]));
+                Some((frame.start, frame.end))
+            }
+            None => Some((frame.start, frame.end)),
+        };
+        next = delivery.next;
+    }
+    if let Some((start, end)) = piece {
+        slices.push(IoSlice::new(&bytes[start..end]));
+    }
+}
+
+fn encode(
+    out: &mut Vec<u8>,
+    i: u32,
+    message: &Message<'_>,
+    payload: Payload<'_>,
+    wishes: Option<&Wishes>,
+) {
+    let subject = message.subject;
+    let Some(wishes) = wishes else {
+        let plain = Outgoing { i, subject, payload, headers: &[], traceparent: None };
+        return frame::text(out, |out| json::message(out, &plain));
+    };
+    let headers = wanted_headers(message, wishes);
+    let traceparent = wishes.trace.then(|| sampled_traceparent(message)).flatten();
+    let full = Outgoing { i, subject, payload, headers: &headers, traceparent };
+    frame::text(out, |out| json::message(out, &full));
+}
+
+/// The headers that a group asked for, under the names that it asked with. Values that are not
+/// UTF-8 are left out.
+fn wanted_headers<'a>(message: &Message<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &'a str)> {
+    let mut headers = Vec::new();
+    for (name, value) in message.headers.iter() {
+        let wanted = wishes.headers.iter().find(|wish| name.eq_ignore_ascii_case(wish.as_bytes()));
+        if let (Some(wish), Ok(value)) = (wanted, std::str::from_utf8(value)) {
+            headers.push((wish.as_str(), value));
+        }
+    }
+    headers
+}
+
+/// A publisher's trace context, if it is well formed and sampled: others would only cost bytes.
+fn sampled_traceparent<'a>(message: &Message<'a>) -> Option<&'a str> {
+    let value = std::str::from_utf8(message.headers.get("traceparent")?).ok()?;
+    (trace::sampled_flag(value) == Some(true)).then_some(value)
+}

@@ -1,0 +1,110 @@
+//! What a shard tells the rest of the process: a few numbers that one thread writes and the admin
+//! listener reads. Nobody waits for anybody.
+
+use meridian_proto::CloseCode;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// Written by one shard, read by the admin listener.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    nats_connected: AtomicBool,
+    connections: AtomicUsize,
+    sessions: AtomicU64,
+    filters: AtomicUsize,
+    messages: AtomicU64,
+    deliveries: AtomicU64,
+    slow_closes: AtomicU64,
+}
+
+/// The numbers of a report at one moment.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Numbers {
+    /// Sockets held, those without a session included.
+    pub(crate) connections: usize,
+    /// Sessions since the start.
+    pub(crate) sessions: u64,
+    /// Distinct filters held upstream, lingering ones included.
+    pub(crate) filters: usize,
+    /// Messages from NATS since the start.
+    pub(crate) messages: u64,
+    /// Deliveries to connections since the start.
+    pub(crate) deliveries: u64,
+    /// Clients closed for reading too slowly since the start.
+    pub(crate) slow_closes: u64,
+}
+
+/// Owned by the shard: plain cells on the message path, copied to the report once a second.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    sessions: Cell<u64>,
+    messages: Cell<u64>,
+    deliveries: Cell<u64>,
+    slow_closes: Cell<u64>,
+}
+
+impl Counters {
+    pub(crate) fn add_session(&self) {
+        self.sessions.set(self.sessions.get() + 1);
+    }
+
+    pub(crate) fn add_message(&self) {
+        self.messages.set(self.messages.get() + 1);
+    }
+
+    pub(crate) fn add_deliveries(&self, count: u64) {
+        self.deliveries.set(self.deliveries.get() + count);
+    }
+
+    pub(crate) fn add_close(&self, code: CloseCode) {
+        if code == CloseCode::Slow {
+            self.slow_closes.set(self.slow_closes.get() + 1);
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn is_nats_connected(&self) -> bool {
+        self.nats_connected.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_nats_connected(&self, is_connected: bool) {
+        self.nats_connected.store(is_connected, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_connections(&self, count: usize) {
+        self.connections.store(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn publish(&self, counters: &Counters, filters: usize) {
+        self.sessions.store(counters.sessions.get(), Ordering::Relaxed);
+        self.filters.store(filters, Ordering::Relaxed);
+        self.messages.store(counters.messages.get(), Ordering::Relaxed);
+        self.deliveries.store(counters.deliveries.get(), Ordering::Relaxed);
+        self.slow_closes.store(counters.slow_closes.get(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn numbers(&self) -> Numbers {
+        Numbers {
+            connections: self.connections.load(Ordering::Relaxed),
+            sessions: self.sessions.load(Ordering::Relaxed),
+            filters: self.filters.load(Ordering::Relaxed),
+            messages: self.messages.load(Ordering::Relaxed),
+            deliveries: self.deliveries.load(Ordering::Relaxed),
+            slow_closes: self.slow_closes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl std::iter::Sum for Numbers {
+    fn sum<I: Iterator<Item = Self>>(numbers: I) -> Self {
+        numbers.fold(Self::default(), |sum, next| Self {
+            connections: sum.connections + next.connections,
+            sessions: sum.sessions + next.sessions,
+            filters: sum.filters + next.filters,
+            messages: sum.messages + next.messages,
+            deliveries: sum.deliveries + next.deliveries,
+            slow_closes: sum.slow_closes + next.slow_closes,
+        })
+    }
+}

@@ -1,0 +1,417 @@
+//! The shard's NATS connection: keeps one, subscribes again after a loss, and turns what comes
+//! into batches, replies and proofs.
+
+use super::{ConnectionKey, Shard};
+use crate::error::Error;
+use meridian_core::interest::Resumed;
+use meridian_core::session::Outbound;
+use meridian_nats::{
+    Backoff, ConnectOptions, Flush, Message, Op, Reader, ServerInfo, ServerPool, Writer, dial,
+};
+use meridian_proto::item::{Failure, Gap, Item};
+use meridian_proto::{ErrorCode, Filter, Payload, Subject, frame, json};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+/// The sid of the shard's reply subject: the interest table's begin above 2^32.
+const INBOX_SID: u64 = 1;
+
+/// A ping goes out after this much silence, and an answer is awaited as long: the death of a
+/// server that closes nothing is noticed within 10 s.
+const PING_INTERVAL_MS: u64 = 5_000;
+
+/// How often the end of a shard looks whether its last ping was answered.
+const SETTLE_POLL: Duration = Duration::from_millis(5);
+
+/// Owned by the shard. Others append to it; only its own task reads and writes the socket.
+pub(crate) struct Upstream {
+    writer: RefCell<Option<Writer>>,
+    /// Something was appended.
+    appended: Notify,
+    /// Pings sent and answered on this connection.
+    pings: Cell<Pings>,
+    /// Publishes that wait for the ping behind them.
+    acks: RefCell<VecDeque<(u64, PendingAck)>>,
+    /// `_INBOX_….`, to which a token is appended.
+    inbox: String,
+}
+
+/// A publish that the client wants acknowledged.
+pub(crate) struct PendingAck {
+    pub(crate) member: ConnectionKey,
+    pub(crate) command: u32,
+    pub(crate) subject: Subject,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Pings {
+    sent: u64,
+    answered: u64,
+    /// Whether one must follow what was appended.
+    wanted: bool,
+    /// When the oldest unanswered one was sent, in ms of the shard's clock.
+    oldest_at_ms: u64,
+}
+
+impl Upstream {
+    pub(crate) fn new(edge_id: &str, shard: usize) -> Self {
+        Self {
+            writer: RefCell::new(None),
+            appended: Notify::new(),
+            pings: Cell::default(),
+            acks: RefCell::default(),
+            inbox: format!("_INBOX_{edge_id}_{shard}_{:016x}.", fastrand::u64(..)),
+        }
+    }
+
+    /// Bytes that a payload may have, while there is a connection.
+    pub(crate) fn payload_bytes_max(&self) -> Option<usize> {
+        self.writer.borrow().as_ref().map(Writer::max_payload)
+    }
+
+    /// Subscribes, with a proof to follow. Without a connection nothing happens: the next one
+    /// begins with all subscriptions.
+    pub(crate) fn subscribe(&self, shard: &Shard, sid: u64, filter: &Filter) {
+        let mut writer = self.writer.borrow_mut();
+        let Some(writer) = writer.as_mut() else { return };
+        if let Err(error) = writer.subscribe(sid, filter.as_str()) {
+            // Filters are checked on their way in, so only a full buffer comes here; the ping
+            // would prove nothing, and the reply stays out until the connection is made anew.
+            warn!(%filter, %error, "cannot subscribe");
+            return;
+        }
+        shard.interest.borrow_mut().prove(sid, self.ping_behind());
+    }
+
+    pub(crate) fn unsubscribe(&self, sid: u64) {
+        if let Some(writer) = self.writer.borrow_mut().as_mut() {
+            writer.unsubscribe(sid);
+            self.appended.notify_one();
+        }
+    }
+
+    /// Publishes, with a reply subject that ends in `token` if there is one. Returns the number
+    /// of the ping whose answer proves that the server has it.
+    pub(crate) fn publish(&self, message: &Outbound, token: Option<&str>) -> Result<u64, Failure> {
+        let mut writer = self.writer.borrow_mut();
+        let Some(writer) = writer.as_mut() else { return Err(unreachable()) };
+        let reply = token.map(|token| format!("{}{token}", self.inbox));
+        let headers: Vec<(&str, &str)> =
+            message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let subject = message.subject.as_str();
+        match writer.publish(subject, reply.as_deref(), &headers, &message.payload) {
+            Ok(()) => Ok(self.ping_behind()),
+            Err(error) => {
+                warn!(%subject, %error, "cannot publish");
+                let failure = Failure::new(ErrorCode::TooManyRequests, "the way to NATS is full");
+                Err(Failure { after_ms: Some(100), retry: true, ..failure })
+            }
+        }
+    }
+
+    pub(crate) fn await_ack(&self, ping: u64, ack: PendingAck) {
+        self.acks.borrow_mut().push_back((ping, ack));
+    }
+
+    /// Waits until the server has processed everything that was appended.
+    pub(crate) async fn settle(&self, shard: &Shard) {
+        let ping = self.ping_behind();
+        while self.writer.borrow().is_some() && self.pings.get().answered < ping {
+            sleep(SETTLE_POLL).await;
+        }
+        info!(shard = shard.index, "NATS connection drained");
+    }
+
+    /// The number of the ping that will follow what was just appended.
+    fn ping_behind(&self) -> u64 {
+        let pings = self.pings.get();
+        self.pings.set(Pings { wanted: true, ..pings });
+        self.appended.notify_one();
+        pings.sent + 1
+    }
+}
+
+/// Keeps the shard connected until the shard ends.
+pub(crate) async fn run(shard: Rc<Shard>, options: ConnectOptions) -> Result<(), Error> {
+    let mut pool = ServerPool::new(options.servers.clone())?;
+    let mut backoff = Backoff::new();
+    loop {
+        let server = pool.next_server().clone();
+        match dial(&server, &options).await {
+            Ok((reader, writer, server_info)) => {
+                info!(shard = shard.index, %server, server_name = server_info.server_name, "NATS connected");
+                let since = Instant::now();
+                let lost = converse(&shard, reader, writer).await;
+                warn!(shard = shard.index, %server, error = %lost, "NATS connection lost");
+                shard.interrupted();
+                backoff.connection_lived(since.elapsed().as_millis() as u64);
+                pool.restart();
+            }
+            Err(error) => warn!(shard = shard.index, %server, %error, "cannot connect to NATS"),
+        }
+        sleep(Duration::from_millis(backoff.next_delay_ms(fastrand::u64(..)))).await;
+    }
+}
+
+/// Serves one connection until it is lost. Returns why.
+async fn converse(shard: &Rc<Shard>, mut reader: Reader, writer: Writer) -> meridian_nats::Error {
+    let upstream = &shard.upstream;
+    let writable = writer.writable();
+    tokio::pin!(writable);
+    upstream.begin(shard, writer);
+    let mut blocked = false;
+    loop {
+        let deadline = shard.instant_of(shard.next_upstream_deadline_ms());
+        tokio::select! {
+            biased;
+            // What the servers send goes first: it is why the shard exists. Cancel-safe.
+            filled = reader.fill() => match filled.and_then(|_| take_all(shard, &mut reader)) {
+                Ok(()) => {}
+                Err(error) => return error,
+            },
+            // The socket takes bytes again. Cancel-safe.
+            result = &mut writable, if blocked => {
+                if let Err(error) = result {
+                    return error;
+                }
+                blocked = false;
+                let again = upstream.writer.borrow().as_ref().map(Writer::writable);
+                writable.set(again.expect("the writer stays for the whole conversation"));
+            }
+            // Somebody appended; the flush below writes it. Cancel-safe.
+            () = upstream.appended.notified() => {}
+            // A request or a ping is due.
+            () = sleep_until(deadline) => {}
+        }
+        shard.expire_requests();
+        if let Err(error) = upstream.keep_alive(shard.now_ms()) {
+            return error;
+        }
+        if !blocked {
+            match upstream.flush(shard.now_ms()) {
+                Ok(flush) => blocked = flush == Flush::Blocked,
+                Err(error) => return error,
+            }
+        }
+        // Readers and the listener share this thread; while they run, more messages gather.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Takes every operation that the reader holds, and lets the batch out.
+fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats::Error> {
+    while let Some(op) = reader.next()? {
+        match op {
+            Op::Message(message) if message.sid == INBOX_SID => shard.answer_request(&message),
+            Op::Message(message) => {
+                shard.counters.add_message();
+                shard.gather(&message);
+            }
+            Op::Pong => {
+                // Frames before the proof belong before the replies that it brings.
+                shard.flush();
+                shard.proven();
+            }
+            Op::Ping => shard.upstream.pong(),
+            Op::Error(text) => {
+                shard.flush();
+                shard.nats_error(text);
+            }
+            Op::Info(info) => note_info(shard, &info),
+            Op::Ok => {}
+        }
+    }
+    shard.flush();
+    Ok(())
+}
+
+fn note_info(shard: &Shard, info: &ServerInfo) {
+    if info.lame_duck {
+        // The server closes within its grace; the list's other servers take over then.
+        info!(shard = shard.index, server_name = info.server_name, "NATS server in lame duck mode");
+    }
+}
+
+impl Upstream {
+    /// A connection stands: the reply subject and every wanted filter go out first.
+    fn begin(&self, shard: &Rc<Shard>, writer: Writer) {
+        self.pings.set(Pings { oldest_at_ms: shard.now_ms(), ..Pings::default() });
+        *self.writer.borrow_mut() = Some(writer);
+        let wanted = shard.interest.borrow_mut().resume();
+        if let Some(writer) = self.writer.borrow_mut().as_mut() {
+            let inbox = format!("{}*", self.inbox);
+            writer.subscribe(INBOX_SID, &inbox).expect("the inbox is a plain subject");
+        }
+        for (sid, filter) in wanted {
+            self.subscribe(shard, sid, &filter);
+        }
+        shard.set_connected(true);
+    }
+
+    fn pong(&self) {
+        if let Some(writer) = self.writer.borrow_mut().as_mut() {
+            writer.pong();
+        }
+    }
+
+    /// Writes what was appended, a ping behind it if somebody waits for proof.
+    fn flush(&self, now_ms: u64) -> Result<Flush, meridian_nats::Error> {
+        let mut writer = self.writer.borrow_mut();
+        let Some(writer) = writer.as_mut() else { return Ok(Flush::Done) };
+        let pings = self.pings.get();
+        if pings.wanted {
+            writer.ping();
+            let is_first = pings.sent == pings.answered;
+            let oldest_at_ms = if is_first { now_ms } else { pings.oldest_at_ms };
+            self.pings.set(Pings { sent: pings.sent + 1, wanted: false, oldest_at_ms, ..pings });
+        }
+        if writer.is_empty() { Ok(Flush::Done) } else { writer.try_flush() }
+    }
+
+    /// Asks for a sign of life after some silence, and gives up after as much again.
+    fn keep_alive(&self, now_ms: u64) -> Result<(), meridian_nats::Error> {
+        let pings = self.pings.get();
+        if now_ms < pings.oldest_at_ms + PING_INTERVAL_MS {
+            return Ok(());
+        }
+        if pings.sent > pings.answered {
+            return Err(meridian_nats::Error::Closed);
+        }
+        self.pings.set(Pings { wanted: true, ..pings });
+        Ok(())
+    }
+
+    /// Counts an answered ping; its number is returned.
+    fn answered(&self, now_ms: u64) -> u64 {
+        let mut pings = self.pings.get();
+        pings.answered += 1;
+        pings.oldest_at_ms = now_ms;
+        self.pings.set(pings);
+        pings.answered
+    }
+
+    fn due_acks(&self, ping: u64) -> Vec<PendingAck> {
+        let mut acks = self.acks.borrow_mut();
+        let due = acks.iter().take_while(|(number, _)| *number <= ping).count();
+        acks.drain(..due).map(|(_, ack)| ack).collect()
+    }
+}
+
+impl Shard {
+    /// The server has processed everything before a ping.
+    fn proven(self: &Rc<Self>) {
+        let ping = self.upstream.answered(self.now_ms());
+        let proof = self.interest.borrow_mut().proven(ping);
+        for resumed in &proof.resumed {
+            self.tell_gap(resumed);
+        }
+        for proven in &proof.proven {
+            self.answer_subscribe(proven);
+        }
+        for ack in self.upstream.due_acks(ping) {
+            self.answer_publish(&ack);
+        }
+    }
+
+    /// Tells a group that messages may be missing, at the place where they flow again. Members
+    /// whose subscribe reply is still to come have missed nothing.
+    fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
+        let item = Item::Gap(Gap { i: resumed.group, why: "nats".into() });
+        let mut bytes = Vec::new();
+        frame::text(&mut bytes, |out| json::write_item(out, &item));
+        let interest = self.interest.borrow();
+        for member in interest.group(resumed.group - 1).members().iter().take(resumed.members) {
+            if let Some(connection) = self.connection_at(*member) {
+                connection.write(self, &[IoSlice::new(&bytes)]);
+            }
+        }
+    }
+
+    /// The connection is gone: what waited on it is answered, subscriptions stay.
+    fn interrupted(self: &Rc<Self>) {
+        *self.upstream.writer.borrow_mut() = None;
+        self.set_connected(false);
+        self.interest.borrow_mut().interrupt();
+        for ack in self.upstream.due_acks(u64::MAX) {
+            let msg = "the NATS connection broke before the acknowledgement";
+            self.fail(ack.member, ack.command, Failure::new(ErrorCode::AckUnknown, msg));
+        }
+        let requests = self.requests.borrow_mut().interrupt();
+        for request in requests {
+            self.fail(request.member, request.command, unreachable());
+        }
+    }
+
+    fn answer_request(self: &Rc<Self>, message: &Message<'_>) {
+        let subject = std::str::from_utf8(message.subject).unwrap_or_default();
+        let token = subject.strip_prefix(self.upstream.inbox.as_str()).unwrap_or_default();
+        let Some(request) = self.requests.borrow_mut().answer(token) else { return };
+        if message.headers.status() == Some(503) {
+            let failure = Failure::new(ErrorCode::NoResponders, "nobody serves this subject");
+            return self.fail(request.member, request.command, failure);
+        }
+        let Some(connection) = self.connection(request.member) else { return };
+        let content_type = message.headers.get("Content-Type");
+        let payload = Payload::classify(content_type, message.payload);
+        let namespace = self.policy.namespaces.at(request.namespace);
+        let mut headers = Vec::new();
+        for (name, value) in message.headers.iter() {
+            let text = (std::str::from_utf8(name), std::str::from_utf8(value));
+            let (Ok(name), Ok(value)) = text else { continue };
+            if namespace.is_some_and(|namespace| namespace.allows_header(name)) {
+                headers.push((name, value));
+            }
+        }
+        let mut bytes = Vec::new();
+        frame::text(&mut bytes, |out| {
+            json::request_reply(out, request.command, payload, &headers);
+        });
+        connection.write(self, &[IoSlice::new(&bytes)]);
+    }
+
+    fn expire_requests(self: &Rc<Self>) {
+        let expired = self.requests.borrow_mut().expire(self.now_ms());
+        for request in expired {
+            let failure = Failure::new(ErrorCode::UpstreamTimeout, "no answer in time");
+            self.fail(request.member, request.command, failure);
+        }
+    }
+
+    fn next_upstream_deadline_ms(&self) -> u64 {
+        let ping_ms = self.upstream.pings.get().oldest_at_ms.max(1) + PING_INTERVAL_MS;
+        let request_ms = self.requests.borrow().next_deadline_ms().unwrap_or(u64::MAX);
+        ping_ms.max(self.now_ms() + 1).min(request_ms)
+    }
+
+    /// `-ERR`: a permission that this edge's NATS user lacks, or the end of the connection.
+    fn nats_error(self: &Rc<Self>, text: &str) {
+        warn!(shard = self.index, error = text, "NATS server reports an error");
+        let quoted = text.split('"').nth(1).unwrap_or_default();
+        if text.contains("Permissions Violation for Subscription") {
+            let Ok(filter) = Filter::parse(quoted) else { return };
+            let refused = self.interest.borrow_mut().refuse(&filter);
+            refused.iter().for_each(|refused| self.refuse_subscribe(refused, &filter));
+        } else if text.contains("Permissions Violation for Publish") {
+            let mut acks = self.upstream.acks.borrow_mut();
+            let position = acks.iter().position(|(_, ack)| ack.subject.as_str() == quoted);
+            let refused = position.and_then(|position| acks.remove(position));
+            drop(acks);
+            if let Some((_, ack)) = refused {
+                let msg = format!("the NATS servers refuse {} to this edge", ack.subject);
+                self.fail(ack.member, ack.command, Failure::new(ErrorCode::Forbidden, msg));
+            }
+        } else {
+            debug!(shard = self.index, "the server will close the connection");
+        }
+    }
+}
+
+fn unreachable() -> Failure {
+    Failure::new(ErrorCode::RegionUnreachable, "this edge has lost its NATS servers")
+}

@@ -1,0 +1,191 @@
+//! The control connection: async-nats for what is rare and needs no speed.
+//!
+//! Used by the edge's main thread for the heartbeats between regions. Nothing that a browser receives
+//! comes this way. async-nats keeps the connection up by itself; this wrapper gives it the mesh's
+//! reconnect policy and keeps its types out of the other crates.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::Event;
+use async_nats::connection::State;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use crate::backoff::jittered_ms;
+use crate::defaults;
+use crate::error::Error;
+use crate::server_url::{Credentials, ServerUrl};
+use crate::wire_text::{Wildcards, check_subject};
+
+/// What a control connection is made with.
+#[derive(Clone, Debug)]
+pub struct ControlOptions {
+    /// The region's servers, the preferred one first. They must share their credentials.
+    pub servers: Vec<ServerUrl>,
+    /// How the connection is called in the server's monitoring.
+    pub name: String,
+    /// The edge's id, one subject token. Replies come to `_INBOX_<edge_id>.…`, so that the permissions
+    /// of an edge's user can keep other edges' replies from it.
+    pub edge_id: String,
+}
+
+/// A handle on the control connection; clones share it. The connection ends with the last handle or with
+/// [`Control::drain`].
+#[derive(Clone, Debug)]
+pub struct Control {
+    client: async_nats::Client,
+    /// True once async-nats has closed for good. Written by its event callback only.
+    is_closed: watch::Receiver<bool>,
+}
+
+impl Control {
+    /// Starts the connection and returns at once; it is made in the background, and made again after
+    /// every loss. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Address`] when the servers cannot be used, [`Error::Invalid`] for an edge id that is not
+    /// one subject token.
+    pub async fn connect(options: ControlOptions) -> Result<Self, Error> {
+        check_subject("edge id", &options.edge_id, Wildcards::Refused)?;
+        if options.edge_id.contains('.') {
+            return Err(Error::Invalid { what: "edge id", why: "it has more than one token" });
+        }
+        let credentials = shared_credentials(&options.servers)?;
+        let addresses: Vec<String> =
+            options.servers.iter().map(ServerUrl::without_credentials).collect();
+        let (closed, is_closed) = watch::channel(false);
+        let connect = async_nats::ConnectOptions::new()
+            .name(options.name)
+            .custom_inbox_prefix(format!("_INBOX_{}", options.edge_id))
+            .retain_servers_order()
+            .ignore_discovered_servers()
+            .retry_on_initial_connect()
+            .connection_timeout(Duration::from_millis(defaults::CONNECT_TIMEOUT_MS))
+            .ping_interval(Duration::from_millis(defaults::CONTROL_PING_INTERVAL_MS))
+            .client_capacity(defaults::CONTROL_COMMANDS_MAX)
+            .subscription_capacity(defaults::CONTROL_MESSAGES_MAX)
+            .reconnect_delay_callback(reconnect_delay())
+            .event_callback(move |event| {
+                if event == Event::Closed {
+                    closed.send_replace(true);
+                }
+                async move { log(&event) }
+            });
+        let connect = match credentials {
+            Credentials::None => connect,
+            Credentials::UserPassword { user, password } => {
+                connect.user_and_password(user, password)
+            }
+            Credentials::Token(token) => connect.token(token),
+        };
+        // async-nats decodes no percent signs in a URL, so credentials go beside it, already decoded.
+        let client = connect
+            .connect(addresses)
+            .await
+            .map_err(|_| Error::Address("async-nats cannot read the servers' addresses"))?;
+        Ok(Self { client, is_closed })
+    }
+
+    /// Whether the connection stands at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Publishes at most once. Without a connection it refuses instead of queueing, because a heartbeat
+    /// that is delivered late is worse than none.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] without a connection; [`Error::Invalid`], [`Error::TooLarge`] and
+    /// [`Error::Control`] for what must not or cannot be sent.
+    pub async fn publish(&self, subject: &str, payload: impl Into<Bytes>) -> Result<(), Error> {
+        check_subject("subject", subject, Wildcards::Refused)?;
+        check_length(subject)?;
+        if !self.is_connected() {
+            return Err(Error::Closed);
+        }
+        let published = self.client.publish(subject.to_owned(), payload.into()).await;
+        published.map_err(|error| Error::Control(error.to_string()))
+    }
+
+    /// Subscribes, now and again after every loss. Gives subject and payload of each message until
+    /// [`Control::drain`]; what comes while more than 1,024 wait is dropped. A payload shares memory with
+    /// its neighbours: copy what is kept.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], [`Error::TooLarge`] or [`Error::Control`].
+    pub async fn subscribe(
+        &self,
+        subject: &str,
+    ) -> Result<impl Stream<Item = (String, Bytes)> + Send + Unpin + use<>, Error> {
+        check_subject("subject", subject, Wildcards::Allowed)?;
+        // The server answers an over-long line by closing, and async-nats would repeat it for ever.
+        check_length(subject)?;
+        let subscribed = self.client.subscribe(subject.to_owned()).await;
+        let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
+        Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
+    }
+
+    /// Sends what waits, ends all subscriptions and closes for good. Takes at most 2 s; whatever has not
+    /// left by then is lost. Without a connection there is nothing to do, and it returns at once.
+    pub async fn drain(&self) {
+        let mut is_closed = self.is_closed.clone();
+        let draining = async {
+            // A flush without a connection would wait for the next one.
+            if self.is_connected() {
+                self.client.flush().await.ok();
+                self.client.drain().await.ok();
+                is_closed.wait_for(|is_closed| *is_closed).await.ok();
+            }
+        };
+        let limit = Duration::from_millis(defaults::CONTROL_DRAIN_TIMEOUT_MS);
+        if timeout(limit, draining).await.is_err() {
+            warn!("control connection was not drained in time");
+        }
+    }
+}
+
+/// The first attempt of all goes out at once: at the start nothing was lost together with others.
+fn reconnect_delay() -> impl Fn(usize) -> Duration + Send + Sync + 'static {
+    let is_first = AtomicBool::new(true);
+    move |attempt| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+        Duration::from_millis(jittered_ms(attempt, fastrand::u64(..)))
+    }
+}
+
+fn shared_credentials(servers: &[ServerUrl]) -> Result<Credentials, Error> {
+    let (first, others) =
+        servers.split_first().ok_or(Error::Address("the list of servers is empty"))?;
+    if others.iter().any(|server| server.credentials() != first.credentials()) {
+        return Err(Error::Address("the servers of one region must share their credentials"));
+    }
+    Ok(first.credentials().clone())
+}
+
+fn check_length(subject: &str) -> Result<(), Error> {
+    // Room for the verb, the numbers and the line's end.
+    let bytes_max = defaults::CONTROL_LINE_BYTES_MAX - 64;
+    if subject.len() > bytes_max {
+        return Err(Error::TooLarge { what: "control line", bytes: subject.len(), bytes_max });
+    }
+    Ok(())
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::Connected => info!("control connection is up"),
+        Event::Disconnected => warn!("control connection is lost"),
+        Event::LameDuckMode => info!("control connection's server is about to stop"),
+        Event::SlowConsumer(sid) => warn!(sid, "control messages were dropped"),
+        Event::ServerError(error) => warn!(%error, "control connection: server error"),
+        Event::ClientError(error) => warn!(%error, "control connection: client error"),
+        Event::Draining | Event::Closed => debug!(%event, "control connection"),
+    }
+}

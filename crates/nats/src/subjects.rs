@@ -1,0 +1,43 @@
+//! The names of the mesh's internal subjects.
+//!
+//! All begin with one reserved token, so that "unreachable from a browser" is one rule, both in the edge
+//! and in the permissions of its NATS user.
+
+/// The first token of every internal subject. No namespace may begin with it.
+pub const INTERNAL_ROOT: &str = "_mrd";
+
+/// Every region's heartbeat.
+pub const HEARTBEATS: &str = "_mrd.hb.*";
+
+const HEARTBEAT_PREFIX: &str = "_mrd.hb.";
+
+/// Where a region says once a second that it is alive. The region is one subject token.
+pub fn heartbeat(region: &str) -> String {
+    format!("{HEARTBEAT_PREFIX}{region}")
+}
+
+/// Whose heartbeat a subject is; None for any other subject.
+pub fn heartbeat_region(subject: &str) -> Option<&str> {
+    let region = subject.strip_prefix(HEARTBEAT_PREFIX)?;
+    (!region.is_empty() && !region.contains('.')).then_some(region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeat_names_its_region_and_nothing_else_does() {
+        assert_eq!(heartbeat_region(&heartbeat("eu")), Some("eu"));
+        for other in ["_mrd.hb", "_mrd.hb.", "_mrd.hb.eu.1", "_mrd.hbx.eu", "x_mrd.hb.eu", ""] {
+            assert_eq!(heartbeat_region(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn every_internal_subject_begins_with_the_root() {
+        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu")] {
+            assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
+        }
+    }
+}
