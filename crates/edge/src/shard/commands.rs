@@ -83,16 +83,16 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
 
 /// A malformed command costs as much as a good one, and before `connect` ends the connection.
 fn refuse(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, failure: Failure) {
-    let spent = match connection.session.borrow_mut().as_mut() {
-        Some(session) => Some(session.spend(&shard.moment())),
-        None => None,
-    };
+    let mut session = connection.session.borrow_mut();
+    let spent = session.as_mut().map(|session| session.spend(&shard.moment()));
+    let is_connected = session.is_some();
+    drop(session);
     let failure = match spent {
         Some(Err(over_budget)) => over_budget,
         Some(Ok(())) | None => failure,
     };
     connection.send(shard, &Item::Error(id, failure));
-    if connection.session.borrow().is_none() {
+    if !is_connected {
         connection.close(shard, CloseCode::BadProtocol);
     }
 }
