@@ -13,8 +13,10 @@ mod fanout;
 mod guarded;
 mod handshake;
 mod orders;
+mod proofs;
 mod reader;
 mod report;
+mod requests;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;

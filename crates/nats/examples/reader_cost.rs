@@ -1,6 +1,7 @@
-//! What one message costs the reader: `cargo run --release -p meridian-nats --example reader_cost -- \
-//! nats://127.0.0.1:4222`. A second thread publishes 128-byte messages, plain ones first, then with two
-//! headers; the first thread's own CPU time is divided by their number.
+//! What one message costs the reader: 128-byte messages from a second thread, plain ones first,
+//! then with two headers; the first thread's own CPU time is divided by their number.
+//!
+//! `cargo run --release -p meridian-nats --example reader_cost -- nats://127.0.0.1:4222`
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

@@ -2,11 +2,12 @@
 
 use crate::defaults::{RECONNECT_FIRST_MS_MAX, RECONNECT_MS_MAX, STABLE_AFTER_MS};
 
-/// Full jitter over a doubling range: 0 to 250 ms before the first attempt after a loss, then 0 to 500
-/// ms, and so on up to 0 to 4 s. Owned by whoever reconnects.
+/// Full jitter over a doubling range: 0 to 250 ms before the first attempt after a loss, then 0 to
+/// 500 ms, and so on up to 0 to 4 s. Owned by whoever reconnects.
 ///
-/// A connection that was lost before it had lived 10 s counts as one more failed attempt. So an edge
-/// whose own subscriptions make the server close does not come back hundreds of times a second.
+/// A connection that was lost before it had lived 10 s counts as one more failed attempt. So an
+/// edge whose own subscriptions make the server close does not come back hundreds of times a
+/// second.
 #[derive(Clone, Debug, Default)]
 pub struct Backoff {
     attempts: u32,
@@ -18,14 +19,15 @@ impl Backoff {
         Self::default()
     }
 
-    /// The delay before the next attempt, in milliseconds. `random` is any u64 of even distribution.
+    /// The delay before the next attempt, in milliseconds. `random` is any u64 of even
+    /// distribution.
     pub fn next_delay_ms(&mut self, random: u64) -> u64 {
         self.attempts = self.attempts.saturating_add(1);
         jittered_ms(self.attempts, random)
     }
 
-    /// A connection that was established has ended after so many milliseconds. Only a life of 10 s or
-    /// more is a success.
+    /// A connection that was established has ended after so many milliseconds. Only a life of 10 s
+    /// or more is a success.
     pub fn connection_lived(&mut self, lived_ms: u64) {
         if lived_ms >= STABLE_AFTER_MS {
             self.reset();

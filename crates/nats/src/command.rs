@@ -1,7 +1,7 @@
 //! What a client sends, appended to a byte buffer (NATS client protocol). Pure.
 //!
-//! Each function checks everything first and then appends one whole command, or appends nothing. Called
-//! by the writer only.
+//! Each function checks everything first and then appends one whole command, or appends nothing.
+//! Called by the writer only.
 
 use crate::defaults::CONTROL_LINE_BYTES_MAX;
 use crate::error::Error;

@@ -1,8 +1,8 @@
 //! The control connection: async-nats for what is rare and needs no speed.
 //!
-//! Used by the edge's main thread for the heartbeats between regions. Nothing that a browser receives
-//! comes this way. async-nats keeps the connection up by itself; this wrapper gives it the mesh's
-//! reconnect policy and keeps its types out of the other crates.
+//! Used by the edge's main thread for the heartbeats between regions. Nothing that a browser
+//! receives comes this way. async-nats keeps the connection up by itself; this wrapper gives it the
+//! mesh's reconnect policy and keeps its types out of the other crates.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,13 +28,13 @@ pub struct ControlOptions {
     pub servers: Vec<ServerUrl>,
     /// How the connection is called in the server's monitoring.
     pub name: String,
-    /// The edge's id, one subject token. Replies come to `_INBOX_<edge_id>.…`, so that the permissions
-    /// of an edge's user can keep other edges' replies from it.
+    /// The edge's id, one subject token. Replies come to `_INBOX_<edge_id>.…`, so that the
+    /// permissions of an edge's user can keep other edges' replies from it.
     pub edge_id: String,
 }
 
-/// A handle on the control connection; clones share it. The connection ends with the last handle or with
-/// [`Control::drain`].
+/// A handle on the control connection; clones share it. The connection ends with the last handle or
+/// with [`Control::drain`].
 #[derive(Clone, Debug)]
 pub struct Control {
     client: async_nats::Client,
@@ -43,12 +43,12 @@ pub struct Control {
 }
 
 impl Control {
-    /// Starts the connection and returns at once; it is made in the background, and made again after
-    /// every loss. Must be called within a tokio runtime.
+    /// Starts the connection and returns at once; it is made in the background, and made again
+    /// after every loss. Must be called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::Address`] when the servers cannot be used, [`Error::Invalid`] for an edge id that is not
-    /// one subject token.
+    /// [`Error::Address`] when the servers cannot be used, [`Error::Invalid`] for an edge id that
+    /// is not one subject token.
     pub async fn connect(options: ControlOptions) -> Result<Self, Error> {
         check_subject("edge id", &options.edge_id, Wildcards::Refused)?;
         if options.edge_id.contains('.') {
@@ -82,7 +82,8 @@ impl Control {
             }
             Credentials::Token(token) => connect.token(token),
         };
-        // async-nats decodes no percent signs in a URL, so credentials go beside it, already decoded.
+        // async-nats decodes no percent signs in a URL, so credentials go beside it, already
+        // decoded.
         let client = connect
             .connect(addresses)
             .await
@@ -95,8 +96,8 @@ impl Control {
         self.client.connection_state() == State::Connected
     }
 
-    /// Publishes at most once. Without a connection it refuses instead of queueing, because a heartbeat
-    /// that is delivered late is worse than none.
+    /// Publishes at most once. Without a connection it refuses instead of queueing, because a
+    /// heartbeat that is delivered late is worse than none.
     ///
     /// # Errors
     /// [`Error::Closed`] without a connection; [`Error::Invalid`], [`Error::TooLarge`] and
@@ -112,8 +113,8 @@ impl Control {
     }
 
     /// Subscribes, now and again after every loss. Gives subject and payload of each message until
-    /// [`Control::drain`]; what comes while more than 1,024 wait is dropped. A payload shares memory with
-    /// its neighbours: copy what is kept.
+    /// [`Control::drain`]; what comes while more than 1,024 wait is dropped. A payload shares
+    /// memory with its neighbours: copy what is kept.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::TooLarge`] or [`Error::Control`].
@@ -129,8 +130,9 @@ impl Control {
         Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
     }
 
-    /// Sends what waits, ends all subscriptions and closes for good. Takes at most 2 s; whatever has not
-    /// left by then is lost. Without a connection there is nothing to do, and it returns at once.
+    /// Sends what waits, ends all subscriptions and closes for good. Takes at most 2 s; whatever
+    /// has not left by then is lost. Without a connection there is nothing to do, and it returns at
+    /// once.
     pub async fn drain(&self) {
         let mut is_closed = self.is_closed.clone();
         let draining = async {

@@ -1,7 +1,7 @@
 //! One attempt to make a data connection: TCP, INFO, CONNECT, PING, PONG.
 //!
-//! Which server, and when again, is the caller's business with [`ServerPool`](crate::ServerPool) and
-//! [`Backoff`](crate::Backoff).
+//! Which server, and when again, is the caller's business with [`ServerPool`](crate::ServerPool)
+//! and [`Backoff`](crate::Backoff).
 
 use std::io;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::server_info::ServerInfo;
 use crate::server_url::{Credentials, ServerUrl};
 use crate::writer::{Flush, Writer};
 
-/// Connects to one server. When this returns, the server has accepted the credentials and has answered a
-/// PING. Takes at most `options.connect_timeout_ms`.
+/// Connects to one server. When this returns, the server has accepted the credentials and has
+/// answered a PING. Takes at most `options.connect_timeout_ms`.
 ///
 /// # Errors
 /// [`Error::Unreachable`] when the server does not answer (in time), [`Error::Unauthorized`] and

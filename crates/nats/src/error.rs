@@ -3,8 +3,8 @@
 /// What can go wrong between an edge and a NATS server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A server address that cannot be used. The message never repeats the address, which may hold a
-    /// password.
+    /// A server address that cannot be used. The message never repeats the address, which may hold
+    /// a password.
     #[error("invalid NATS server address: {0}; write nats://user:password@host:port")]
     Address(&'static str),
 
@@ -45,11 +45,13 @@ pub enum Error {
     #[error("the connection to NATS broke: {0}")]
     Io(#[from] std::io::Error),
 
-    /// The server sent what the protocol does not allow, so the place in the stream is lost: reconnect.
+    /// The server sent what the protocol does not allow, so the place in the stream is lost:
+    /// reconnect.
     #[error("NATS protocol violation by the server: {0}")]
     Protocol(&'static str),
 
-    /// A part of a command that must not go on the wire. Nothing was sent; the connection is unharmed.
+    /// A part of a command that must not go on the wire. Nothing was sent; the connection is
+    /// unharmed.
     #[error("invalid {what}: {why}")]
     Invalid {
         /// Which part: `subject`, `reply subject`, `header name`, `header value`.
@@ -69,7 +71,8 @@ pub enum Error {
         bytes_max: usize,
     },
 
-    /// The server takes bytes more slowly than they are appended. Nothing was sent: flush, then retry.
+    /// The server takes bytes more slowly than they are appended. Nothing was sent: flush, then
+    /// retry.
     #[error("more than {bytes_max} bytes wait for the NATS server; retry when it has read them")]
     Backlog {
         /// The bound of the outgoing buffer.

@@ -1,7 +1,7 @@
 //! A message's header block, looked up where it lies in the read buffer (NATS ADR-4).
 //!
-//! Nothing is parsed before someone asks, and nothing is allocated: an edge needs a handful of names
-//! out of a block that it otherwise passes on or drops.
+//! Nothing is parsed before someone asks, and nothing is allocated: an edge needs a handful of
+//! names out of a block that it otherwise passes on or drops.
 
 use memchr::memchr;
 
@@ -10,8 +10,8 @@ const VERSION: &[u8] = b"NATS/1.0";
 
 /// A raw header block, empty for a message without headers.
 ///
-/// nats-server does not check what publishers put into it, so every reading is tolerant: a line that is
-/// not `name: value` is passed over, and a block that is not one has no headers.
+/// nats-server does not check what publishers put into it, so every reading is tolerant: a line
+/// that is not `name: value` is passed over, and a block that is not one has no headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headers<'a> {
     block: &'a [u8],
@@ -36,8 +36,8 @@ impl<'a> Headers<'a> {
     /// The value of a header, without surrounding spaces. Of several equal names the first.
     ///
     /// NATS compares names exactly (ADR-4), so an exact match is preferred. Publishers behind HTTP
-    /// bridges write `Traceparent`, so a match that ignores ASCII case is taken where there is no exact
-    /// one.
+    /// bridges write `Traceparent`, so a match that ignores ASCII case is taken where there is no
+    /// exact one.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         let name = name.as_bytes();
         let mut other_case = None;
@@ -75,8 +75,8 @@ impl<'a> Headers<'a> {
         lines
     }
 
-    /// The status of a message that the server itself made: `503` for a request that nobody listens to,
-    /// `404`, `408` and others from JetStream.
+    /// The status of a message that the server itself made: `503` for a request that nobody listens
+    /// to, `404`, `408` and others from JetStream.
     pub fn status(&self) -> Option<u16> {
         let rest = self.block.strip_prefix(VERSION)?.strip_prefix(b" ")?;
         let digits = rest.first_chunk::<3>()?;

@@ -9,8 +9,8 @@
 //! - The **control connection** ([`Control`]): async-nats, for what is rare (heartbeats between
 //!   regions now, JetStream and the service API later). It never carries what a browser receives.
 //!
-//! Around them stand the reconnect policy as plain values ([`ServerPool`], [`Backoff`]) and the names
-//! of the mesh's internal subjects ([`subjects`]).
+//! Around them stand the reconnect policy as plain values ([`ServerPool`], [`Backoff`]) and the
+//! names of the mesh's internal subjects ([`subjects`]).
 //!
 //! Not here: what a subject means, who may use it, and when to subscribe. The edge's shards decide
 //! that; this crate only refuses bytes that would break the connection they all share.

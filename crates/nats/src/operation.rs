@@ -10,7 +10,8 @@ pub enum Op<'a> {
     Message(Message<'a>),
     /// The server wants a PONG; without one it closes the connection after two more.
     Ping,
-    /// The answer to a PING of ours: everything that was sent before it has been taken by the server.
+    /// The answer to a PING of ours: everything that was sent before it has been taken by the
+    /// server.
     Pong,
     /// The server says something new of itself: lame duck mode, a changed limit.
     Info(Box<ServerInfo>),

@@ -6,8 +6,8 @@ use crate::server_url::ServerUrl;
 /// How to reach the servers of one region.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// The region's servers, the preferred one first. Servers that a server advertises are never used:
-    /// an edge stays in its region.
+    /// The region's servers, the preferred one first. Servers that a server advertises are never
+    /// used: an edge stays in its region.
     pub servers: Vec<ServerUrl>,
     /// How the connection is called in the server's monitoring, for instance `edge-eu-1/shard-0`.
     pub name: String,

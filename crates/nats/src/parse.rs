@@ -168,7 +168,8 @@ fn decimal(digits: &[u8]) -> Result<u64, Error> {
     }
     let mut number: u64 = 0;
     for digit in digits {
-        // No `ok_or`: making and dropping an error for each digit was a tenth of the cost of a message.
+        // No `ok_or`: making and dropping an error for each digit was a tenth of the cost of a
+        // message.
         let next =
             number.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
         let Some(next) = next else {

@@ -1,14 +1,15 @@
 //! The bytes that were read and not yet taken, in one buffer that operations borrow from.
 //!
-//! Pure; owned by the reader, which puts bytes in. It is large only while a large message is under way.
+//! Pure; owned by the reader, which puts bytes in. It is large only while a large message is under
+//! way.
 
 use crate::defaults::{READ_BUFFER_BYTES, READ_SPACE_BYTES_MIN};
 use crate::error::Error;
 use crate::operation::Op;
 use crate::parse::{Parsed, parse};
 
-/// Unread bytes at `start..end` of a buffer that is always initialised to its whole length. Owned by the
-/// reader.
+/// Unread bytes at `start..end` of a buffer that is always initialised to its whole length. Owned
+/// by the reader.
 #[derive(Debug)]
 pub(crate) struct ReadBuffer {
     bytes: Vec<u8>,
@@ -38,7 +39,8 @@ impl ReadBuffer {
         if unread == 0 {
             (self.start, self.end) = (0, 0);
             if self.was_drained && self.bytes.len() > READ_BUFFER_BYTES {
-                // Both a smaller length and a smaller allocation: an idle connection pins no megabytes.
+                // Both a smaller length and a smaller allocation: an idle connection pins no
+                // megabytes.
                 self.bytes = vec![0; READ_BUFFER_BYTES];
             }
         }
@@ -158,19 +160,24 @@ mod tests {
     }
 
     #[test]
-    fn small_messages_never_grow_the_buffer() {
+    fn small_messages_stay_whole_and_never_grow_the_buffer() {
         let mut buffer = ReadBuffer::new();
         let mut count = 0;
-        let stream = b"MSG a.b.c 12 11\r\nhello world\r\n".repeat(10_000);
+        let lines = (0..10_000).map(|at| format!("MSG a.b.c {at} 11\r\nhello {at:05}\r\n"));
+        let stream = lines.collect::<String>().into_bytes();
         let mut rest = &stream[..];
         while !rest.is_empty() {
-            // As the reader does it: one read into all the space there is, then everything is taken.
+            // As the reader does it: one read into all the space there is, then everything is
+            // taken.
             let space = buffer.space();
             let read = space.len().min(rest.len());
             space[..read].copy_from_slice(&rest[..read]);
             buffer.filled(read);
             rest = &rest[read..];
-            while buffer.take(MAX_PAYLOAD).unwrap().is_some() {
+            while let Some(op) = buffer.take(MAX_PAYLOAD).unwrap() {
+                let Op::Message(message) = op else { panic!("{op:?}") };
+                assert_eq!(message.sid, count);
+                assert_eq!(message.payload, format!("hello {count:05}").as_bytes());
                 count += 1;
             }
         }

@@ -1,7 +1,7 @@
 //! The receiving half of a data connection.
 //!
-//! The shard's upstream task awaits [`Reader::fill`], then takes what came with [`Reader::next`] until
-//! there is no more. Nothing happens between calls: there is no task of its own.
+//! The shard's upstream task awaits [`Reader::fill`], then takes what came with [`Reader::next`]
+//! until there is no more. Nothing happens between calls: there is no task of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,9 +27,9 @@ impl Reader {
         Self { half, buffer: ReadBuffer::new(), max_payload }
     }
 
-    /// Waits for bytes and takes what is there with one read; gives their number. Cancel-safe: bytes
-    /// are in the buffer or still in the socket. Take operations until there is none before the next
-    /// call: what is not taken stays in the buffer, and the buffer grows.
+    /// Waits for bytes and takes what is there with one read; gives their number. Cancel-safe:
+    /// bytes are in the buffer or still in the socket. Take operations until there is none before
+    /// the next call: what is not taken stays in the buffer, and the buffer grows.
     ///
     /// # Errors
     /// [`Error::Closed`] when the server has closed the connection, [`Error::Io`] when it broke.

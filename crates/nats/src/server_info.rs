@@ -5,8 +5,8 @@ use serde::Deserialize;
 use crate::defaults;
 use crate::error::Error;
 
-/// The part of a server's INFO line that an edge uses (NATS client protocol, INFO). Unknown fields are
-/// passed over, missing ones take the value of an old server.
+/// The part of a server's INFO line that an edge uses (NATS client protocol, INFO). Unknown fields
+/// are passed over, missing ones take the value of an old server.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ServerInfo {
     /// Unique for each start of a server.

@@ -5,8 +5,9 @@ use crate::server_url::ServerUrl;
 
 /// The configured servers of one region, the preferred one first. Owned by whoever reconnects.
 ///
-/// It never learns servers from INFO: gossip crosses what an operator wanted apart, and a connection
-/// that drifted into another region would be served from far away without anyone noticing.
+/// It never learns servers from INFO: gossip crosses what an operator wanted apart, and a
+/// connection that drifted into another region would be served from far away without anyone
+/// noticing.
 #[derive(Clone, Debug)]
 pub struct ServerPool {
     servers: Vec<ServerUrl>,
@@ -25,8 +26,8 @@ impl ServerPool {
 
     /// The server for the next attempt: each in turn, and again from the first.
     ///
-    /// Without a [`ServerPool::restart`] it is the one after the server in use, which is what a lame duck
-    /// calls for.
+    /// Without a [`ServerPool::restart`] it is the one after the server in use, which is what a
+    /// lame duck calls for.
     pub fn next_server(&mut self) -> &ServerUrl {
         let at = self.next;
         self.next = (at + 1) % self.servers.len();
@@ -35,7 +36,7 @@ impl ServerPool {
 
     /// After a connection was lost: the preferred server is tried first again.
     pub fn restart(&mut self) {
-
+        self.next = 0;
     }
 
     /// How many servers there are; at least one.
@@ -62,7 +63,7 @@ mod tests {
 
     #[test]
     fn loss_returns_to_the_preferred_server_and_a_lame_duck_moves_on() {
-        let mut pool = pool(&["a", "b"]);
+        let mut pool = pool(&["a", "b", "c"]);
         assert_eq!(pool.next_server().host(), "a");
         assert_eq!(pool.next_server().host(), "b", "the lame duck's successor");
         pool.restart();

@@ -1,7 +1,7 @@
 //! One server's address with its credentials, as configuration writes it.
 //!
-//! Used by the edge's configuration, by [`dial`](crate::dial()) and by the control connection. Not a
-//! general URL: only what a NATS client needs.
+//! Used by the edge's configuration, by [`dial`](crate::dial()) and by the control connection. Not
+//! a general URL: only what a NATS client needs.
 
 use std::fmt;
 use std::str::FromStr;

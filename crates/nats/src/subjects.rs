@@ -1,7 +1,7 @@
 //! The names of the mesh's internal subjects.
 //!
-//! All begin with one reserved token, so that "unreachable from a browser" is one rule, both in the edge
-//! and in the permissions of its NATS user.
+//! All begin with one reserved token, so that "unreachable from a browser" is one rule, both in the
+//! edge and in the permissions of its NATS user.
 
 /// The first token of every internal subject. No namespace may begin with it.
 pub const INTERNAL_ROOT: &str = "_mrd";

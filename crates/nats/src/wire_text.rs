@@ -1,8 +1,8 @@
 //! What may stand in a control line or a header block.
 //!
-//! The last gate before the wire: a shard's clients share one connection, and a space or a line break
-//! in one subject would be read by the server as a different command. Who may use a subject is not
-//! decided here.
+//! The last gate before the wire: a shard's clients share one connection, and a space or a line
+//! break in one subject would be read by the server as a different command. Who may use a subject
+//! is not decided here.
 
 use crate::error::Error;
 

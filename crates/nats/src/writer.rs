@@ -1,8 +1,8 @@
 //! The sending half of a data connection.
 //!
-//! Any task of the shard appends commands; the upstream task pushes them out. Appending is synchronous
-//! and never blocks, so the writer can stand in a `RefCell`, and waiting for the socket borrows nothing
-//! from it.
+//! Any task of the shard appends commands; the upstream task pushes them out. Appending is
+//! synchronous and never blocks, so the writer can stand in a `RefCell`, and waiting for the socket
+//! borrows nothing from it.
 
 use std::io;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ impl Writer {
         append_unsubscribe(&mut self.outgoing, sid);
     }
 
-    /// Appends PUB, or HPUB when there are headers. Wildcards are refused: as a publisher's subject they
-    /// are a mistake that nats-server does not report.
+    /// Appends PUB, or HPUB when there are headers. Wildcards are refused: as a publisher's subject
+    /// they are a mistake that nats-server does not report.
     ///
     /// # Errors
     /// [`Error::Invalid`], [`Error::TooLarge`] (headers and payload together against the server's
@@ -134,15 +134,15 @@ impl Writer {
         Ok(Flush::Done)
     }
 
-    /// Waits until the socket takes bytes again. Cancel-safe, and borrows nothing from the writer, so
-    /// that others can append in the meantime.
+    /// Waits until the socket takes bytes again. Cancel-safe, and borrows nothing from the writer,
+    /// so that others can append in the meantime.
     pub fn writable(&self) -> impl Future<Output = Result<(), Error>> + use<> {
         let half = Arc::clone(&self.half);
         async move { Ok(half.writable().await?) }
     }
 
-    /// Moves the rest to the front once it is the smaller part, so that each byte moves at most once on
-    /// average however long the socket stays slow.
+    /// Moves the rest to the front once it is the smaller part, so that each byte moves at most
+    /// once on average however long the socket stays slow.
     fn drop_sent(&mut self) {
         if self.sent > self.buffered_bytes() {
             self.outgoing.drain(..self.sent);

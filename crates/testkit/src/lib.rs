@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod awaited;
 mod mesh;
+mod raw_nats;
 mod raw_socket;
 mod running_edge;
 
+pub use awaited::{code_of, next_event, next_gap, next_message, next_notice, refusal, text_of};
 pub use mesh::{TestMesh, TestMeshOptions};
+pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
 pub use running_edge::{RunningEdge, config_for};
 

@@ -1,7 +1,11 @@
 //! A mesh for one test: real nats-servers joined by gateways, and an edge in each region.
 
-use crate::running_edge::{RunningEdge, config_for};
-use meridian_client::{Client, Options};
+use crate::awaited::{next_event, text_of};
+use crate::eventually;
+use crate::raw_nats::RawNats;
+use crate::raw_socket::RawSocket;
+use crate::running_edge::{RunningEdge, config_for, http_get};
+use meridian_client::{Client, Event, Options, Subscription};
 use meridian_edge::Config;
 use meridian_local::{
     APP_USER, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
@@ -93,6 +97,60 @@ impl TestMesh {
         let (user, password) = (APP_USER.0.into(), APP_USER.1.into());
         let options = async_nats::ConnectOptions::with_user_and_password(user, password);
         options.connect(url).await.unwrap()
+    }
+
+    /// A plain NATS client at byte level in a region.
+    pub async fn raw_nats(&self, region: &str) -> RawNats {
+        RawNats::connect(self.nats.region(region).unwrap().nats_address()).await
+    }
+
+    /// A peer at byte level of a region's edge, upgraded and connected.
+    pub async fn raw_socket(&self, region: &str) -> RawSocket {
+        RawSocket::connected(self.edge(region).public()).await
+    }
+
+    /// Waits until each subscription hears a publisher, and until none of the probes is left. The
+    /// proof of interest that a subscribe reply brings is local: gateways learn a little later.
+    pub async fn settle(
+        publisher: &async_nats::Client,
+        subject: &str,
+        subscriptions: &mut [&mut Subscription],
+    ) {
+        let mut heard = vec![false; subscriptions.len()];
+        eventually("the interest has crossed the gateways", async || {
+            publisher.publish(subject.to_owned(), "probe".into()).await.unwrap();
+            publisher.flush().await.unwrap();
+            for (heard, subscription) in heard.iter_mut().zip(subscriptions.iter_mut()) {
+                *heard |= subscription.try_next().is_some();
+            }
+            heard.iter().all(|heard| *heard)
+        })
+        .await;
+        publisher.publish(subject.to_owned(), "settled".into()).await.unwrap();
+        for subscription in subscriptions {
+            loop {
+                let event = next_event(subscription).await;
+                if matches!(&event, Event::Message(message) if text_of(message) == "settled") {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// The upstream subscriptions on a filter that a region's server holds for edges and plain
+    /// clients alike: each one's id.
+    pub async fn upstream_sids(&self, region: &str, filter: &str) -> Vec<String> {
+        let monitor = self.nats.region(region).unwrap().monitor_address();
+        let (status, body) = http_get(monitor, "/connz?subs=detail").await;
+        assert_eq!(status, 200, "{body}");
+        let connections: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let mut sids = Vec::new();
+        for connection in connections["connections"].as_array().unwrap() {
+            let held = connection["subscriptions_list_detail"].as_array();
+            let held = held.into_iter().flatten().filter(|one| one["subject"] == filter);
+            sids.extend(held.map(|one| one["sid"].as_str().unwrap().to_owned()));
+        }
+        sids
     }
 
     fn index(&self, region: &str) -> usize {

@@ -1,15 +1,19 @@
 //! A WebSocket peer at byte level, for clients that break the rules.
 
 use crate::within;
+use serde_json::Value;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A socket on which a test writes any bytes and reads whole server frames.
 pub struct RawSocket {
     stream: TcpStream,
     /// Bytes of frames that are not yet taken.
     received: Vec<u8>,
+    /// Items of a frame that are not yet taken.
+    items: VecDeque<Value>,
 }
 
 /// What the server sent.
@@ -28,24 +32,44 @@ impl RawSocket {
     pub async fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new() }
+        Self { stream, received: Vec::new(), items: VecDeque::new() }
+    }
+
+    /// As [`RawSocket::tcp`], with the smallest receive buffer that the kernel gives: a peer that
+    /// does not read blocks its sender soon.
+    pub async fn narrow_tcp(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(2048).unwrap();
+        let stream = socket.connect(address).await.unwrap();
+        Self { stream, received: Vec::new(), items: VecDeque::new() }
     }
 
     /// Upgraded, but not connected in the protocol's sense.
     pub async fn upgraded(address: SocketAddr) -> Self {
         let mut socket = Self::tcp(address).await;
-        let head = socket.request_upgrade("Sec-WebSocket-Protocol: meridian.v1.json\r\n").await;
-        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+        socket.upgrade().await;
         socket
     }
 
     /// Upgraded and connected.
     pub async fn connected(address: SocketAddr) -> Self {
         let mut socket = Self::upgraded(address).await;
-        socket.send_text(r#"{"id":1,"connect":{}}"#).await;
-        let reply = socket.next().await;
-        assert!(matches!(&reply, ServerFrame::Text(text) if text.contains("connect")), "{reply:?}");
+        socket.identify(r#"{}"#).await;
         socket
+    }
+
+    /// Upgrades, which must succeed.
+    pub async fn upgrade(&mut self) {
+        let head = self.request_upgrade("Sec-WebSocket-Protocol: meridian.v1.json\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    }
+
+    /// Sends `connect` as command 1 with this body, and returns the reply's.
+    pub async fn identify(&mut self, body: &str) -> Value {
+        self.send_text(&format!(r#"{{"id":1,"connect":{body}}}"#)).await;
+        let reply = self.next_item().await;
+        assert!(reply["connect"].is_object(), "{reply}");
+        reply["connect"].clone()
     }
 
     /// Sends an upgrade request with more headers and returns the response's head.
@@ -138,6 +162,27 @@ impl RawSocket {
                 other => panic!("not a text frame: {other:?}"),
             }
         }
+    }
+
+    /// The next item; heartbeats are passed over, and items that share a frame taken apart.
+    pub async fn next_item(&mut self) -> Value {
+        loop {
+            if let Some(item) = self.items.pop_front() {
+                return item;
+            }
+            let text = self.next_text().await;
+            let lines = text.lines().filter(|line| !line.is_empty());
+            self.items.extend(lines.map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        }
+    }
+
+    /// Reads until the server ends the stream, without a look at what comes; how many bytes.
+    pub async fn drain_bytes(&mut self) -> usize {
+        within("the end of the stream", async {
+            while self.fill().await {}
+            self.received.len()
+        })
+        .await
     }
 
     /// The code of the close frame that ends the connection; what comes before it is passed over.

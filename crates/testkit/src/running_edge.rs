@@ -93,7 +93,17 @@ impl RunningEdge {
     /// Drains and waits for the end.
     pub async fn stop(mut self) {
         self.drain();
+        self.ended().await;
+    }
+
+    /// Waits until the edge has ended without a failure. Call it once.
+    pub async fn ended(&mut self) {
         crate::within("the edge ends", &mut self.running).await.unwrap().unwrap();
+    }
+
+    /// Whether the edge runs.
+    pub fn is_running(&self) -> bool {
+        !self.running.is_finished()
     }
 
     /// A GET on the admin listener: status and body. Status 0 when it cannot be reached.
@@ -105,12 +115,17 @@ impl RunningEdge {
     pub async fn stats(&self) -> serde_json::Value {
         serde_json::from_str(&self.get("/stats").await.1).unwrap()
     }
+
+    /// One of the numbers of `/stats`, at most a second old.
+    pub async fn number(&self, name: &str) -> u64 {
+        self.stats().await["numbers"][name].as_u64().unwrap()
+    }
 }
 
-/// A GET by hand: status and body.
+/// A GET by hand: status and body. HTTP/1.0, so that the end of the stream ends the body.
 pub(crate) async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     let Ok(mut stream) = TcpStream::connect(address).await else { return (0, String::new()) };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

@@ -3,21 +3,19 @@
 
 use super::{ConnectionKey, Shard};
 use crate::error::Error;
-use meridian_core::interest::Resumed;
 use meridian_core::session::Outbound;
 use meridian_nats::{
-    Backoff, ConnectOptions, Flush, Message, Op, Reader, ServerInfo, ServerPool, Writer, dial,
+    Backoff, ConnectOptions, Flush, Op, Reader, ServerInfo, ServerPool, Writer, dial,
 };
-use meridian_proto::item::{Failure, Gap, Item};
-use meridian_proto::{ErrorCode, Filter, Payload, Subject, frame, json};
+use meridian_proto::item::Failure;
+use meridian_proto::{ErrorCode, Filter, Subject};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// The sid of the shard's reply subject: the interest table's begin above 2^32.
 const INBOX_SID: u64 = 1;
@@ -55,8 +53,9 @@ struct Pings {
     answered: u64,
     /// Whether one must follow what was appended.
     wanted: bool,
-    /// When the oldest unanswered one was sent, in ms of the shard's clock.
-    oldest_at_ms: u64,
+    /// When the server last gave a sign of life, or was first asked for one that did not come yet,
+    /// in ms of the shard's clock.
+    waiting_since_ms: u64,
 }
 
 impl Upstream {
@@ -206,6 +205,7 @@ async fn converse(shard: &Rc<Shard>, mut reader: Reader, writer: Writer) -> meri
 
 /// Takes every operation that the reader holds, and lets the batch out.
 fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats::Error> {
+    shard.upstream.heard(shard.now_ms());
     while let Some(op) = reader.next()? {
         match op {
             Op::Message(message) if message.sid == INBOX_SID => shard.answer_request(&message),
@@ -241,7 +241,7 @@ fn note_info(shard: &Shard, info: &ServerInfo) {
 impl Upstream {
     /// A connection stands: the reply subject and every wanted filter go out first.
     fn begin(&self, shard: &Rc<Shard>, writer: Writer) {
-        self.pings.set(Pings { oldest_at_ms: shard.now_ms(), ..Pings::default() });
+        self.pings.set(Pings { waiting_since_ms: shard.now_ms(), ..Pings::default() });
         *self.writer.borrow_mut() = Some(writer);
         let wanted = shard.interest.borrow_mut().resume();
         if let Some(writer) = self.writer.borrow_mut().as_mut() {
@@ -268,8 +268,13 @@ impl Upstream {
         if pings.wanted {
             writer.ping();
             let is_first = pings.sent == pings.answered;
-            let oldest_at_ms = if is_first { now_ms } else { pings.oldest_at_ms };
-            self.pings.set(Pings { sent: pings.sent + 1, wanted: false, oldest_at_ms, ..pings });
+            let waiting_since_ms = if is_first { now_ms } else { pings.waiting_since_ms };
+            self.pings.set(Pings {
+                sent: pings.sent + 1,
+                wanted: false,
+                waiting_since_ms,
+                ..pings
+            });
         }
         if writer.is_empty() { Ok(Flush::Done) } else { writer.try_flush() }
     }
@@ -277,7 +282,7 @@ impl Upstream {
     /// Asks for a sign of life after some silence, and gives up after as much again.
     fn keep_alive(&self, now_ms: u64) -> Result<(), meridian_nats::Error> {
         let pings = self.pings.get();
-        if now_ms < pings.oldest_at_ms + PING_INTERVAL_MS {
+        if now_ms < pings.waiting_since_ms + PING_INTERVAL_MS {
             return Ok(());
         }
         if pings.sent > pings.answered {
@@ -287,16 +292,39 @@ impl Upstream {
         Ok(())
     }
 
+    /// Bytes came: whatever they are, the server lives.
+    fn heard(&self, now_ms: u64) {
+        self.pings.set(Pings { waiting_since_ms: now_ms, ..self.pings.get() });
+    }
+
+    /// Forgets the connection; every publish that waited for its proof is returned.
+    pub(super) fn forget(&self) -> Vec<PendingAck> {
+        *self.writer.borrow_mut() = None;
+        self.due_acks(u64::MAX)
+    }
+
+    /// Takes the first waiting publish on a subject that the server refused.
+    pub(super) fn refused_ack(&self, subject: &str) -> Option<PendingAck> {
+        let mut acks = self.acks.borrow_mut();
+        let position = acks.iter().position(|(_, ack)| ack.subject.as_str() == subject)?;
+        acks.remove(position).map(|(_, ack)| ack)
+    }
+
+    /// The token of a reply subject of this connection.
+    pub(super) fn token<'a>(&self, subject: &'a [u8]) -> Option<&'a str> {
+        std::str::from_utf8(subject).ok()?.strip_prefix(self.inbox.as_str())
+    }
+
     /// Counts an answered ping; its number is returned.
-    fn answered(&self, now_ms: u64) -> u64 {
+    pub(super) fn answered(&self) -> u64 {
         let mut pings = self.pings.get();
         pings.answered += 1;
-        pings.oldest_at_ms = now_ms;
         self.pings.set(pings);
         pings.answered
     }
 
-    fn due_acks(&self, ping: u64) -> Vec<PendingAck> {
+    /// Takes the publishes that an answered ping proves.
+    pub(super) fn due_acks(&self, ping: u64) -> Vec<PendingAck> {
         let mut acks = self.acks.borrow_mut();
         let due = acks.iter().take_while(|(number, _)| *number <= ping).count();
         acks.drain(..due).map(|(_, ack)| ack).collect()
@@ -304,114 +332,15 @@ impl Upstream {
 }
 
 impl Shard {
-    /// The server has processed everything before a ping.
-    fn proven(self: &Rc<Self>) {
-        let ping = self.upstream.answered(self.now_ms());
-        let proof = self.interest.borrow_mut().proven(ping);
-        for resumed in &proof.resumed {
-            self.tell_gap(resumed);
-        }
-        for proven in &proof.proven {
-            self.answer_subscribe(proven);
-        }
-        for ack in self.upstream.due_acks(ping) {
-            self.answer_publish(&ack);
-        }
-    }
-
-    /// Tells a group that messages may be missing, at the place where they flow again. Members
-    /// whose subscribe reply is still to come have missed nothing.
-    fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
-        let item = Item::Gap(Gap { i: resumed.group, why: "nats".into() });
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| json::write_item(out, &item));
-        let interest = self.interest.borrow();
-        for member in interest.group(resumed.group - 1).members().iter().take(resumed.members) {
-            if let Some(connection) = self.connection_at(*member) {
-                connection.write(self, &[IoSlice::new(&bytes)]);
-            }
-        }
-    }
-
-    /// The connection is gone: what waited on it is answered, subscriptions stay.
-    fn interrupted(self: &Rc<Self>) {
-        *self.upstream.writer.borrow_mut() = None;
-        self.set_connected(false);
-        self.interest.borrow_mut().interrupt();
-        for ack in self.upstream.due_acks(u64::MAX) {
-            let msg = "the NATS connection broke before the acknowledgement";
-            self.fail(ack.member, ack.command, Failure::new(ErrorCode::AckUnknown, msg));
-        }
-        let requests = self.requests.borrow_mut().interrupt();
-        for request in requests {
-            self.fail(request.member, request.command, unreachable());
-        }
-    }
-
-    fn answer_request(self: &Rc<Self>, message: &Message<'_>) {
-        let subject = std::str::from_utf8(message.subject).unwrap_or_default();
-        let token = subject.strip_prefix(self.upstream.inbox.as_str()).unwrap_or_default();
-        let Some(request) = self.requests.borrow_mut().answer(token) else { return };
-        if message.headers.status() == Some(503) {
-            let failure = Failure::new(ErrorCode::NoResponders, "nobody serves this subject");
-            return self.fail(request.member, request.command, failure);
-        }
-        let Some(connection) = self.connection(request.member) else { return };
-        let content_type = message.headers.get("Content-Type");
-        let payload = Payload::classify(content_type, message.payload);
-        let namespace = self.policy.namespaces.at(request.namespace);
-        let mut headers = Vec::new();
-        for (name, value) in message.headers.iter() {
-            let text = (std::str::from_utf8(name), std::str::from_utf8(value));
-            let (Ok(name), Ok(value)) = text else { continue };
-            if namespace.is_some_and(|namespace| namespace.allows_header(name)) {
-                headers.push((name, value));
-            }
-        }
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| {
-            json::request_reply(out, request.command, payload, &headers);
-        });
-        connection.write(self, &[IoSlice::new(&bytes)]);
-    }
-
-    fn expire_requests(self: &Rc<Self>) {
-        let expired = self.requests.borrow_mut().expire(self.now_ms());
-        for request in expired {
-            let failure = Failure::new(ErrorCode::UpstreamTimeout, "no answer in time");
-            self.fail(request.member, request.command, failure);
-        }
-    }
-
+    /// When the upstream task has to look again without being woken.
     fn next_upstream_deadline_ms(&self) -> u64 {
-        let ping_ms = self.upstream.pings.get().oldest_at_ms.max(1) + PING_INTERVAL_MS;
+        let ping_ms = self.upstream.pings.get().waiting_since_ms + PING_INTERVAL_MS;
         let request_ms = self.requests.borrow().next_deadline_ms().unwrap_or(u64::MAX);
         ping_ms.max(self.now_ms() + 1).min(request_ms)
     }
-
-    /// `-ERR`: a permission that this edge's NATS user lacks, or the end of the connection.
-    fn nats_error(self: &Rc<Self>, text: &str) {
-        warn!(shard = self.index, error = text, "NATS server reports an error");
-        let quoted = text.split('"').nth(1).unwrap_or_default();
-        if text.contains("Permissions Violation for Subscription") {
-            let Ok(filter) = Filter::parse(quoted) else { return };
-            let refused = self.interest.borrow_mut().refuse(&filter);
-            refused.iter().for_each(|refused| self.refuse_subscribe(refused, &filter));
-        } else if text.contains("Permissions Violation for Publish") {
-            let mut acks = self.upstream.acks.borrow_mut();
-            let position = acks.iter().position(|(_, ack)| ack.subject.as_str() == quoted);
-            let refused = position.and_then(|position| acks.remove(position));
-            drop(acks);
-            if let Some((_, ack)) = refused {
-                let msg = format!("the NATS servers refuse {} to this edge", ack.subject);
-                self.fail(ack.member, ack.command, Failure::new(ErrorCode::Forbidden, msg));
-            }
-        } else {
-            debug!(shard = self.index, "the server will close the connection");
-        }
-    }
 }
 
-fn unreachable() -> Failure {
+/// What a command gets while there is no NATS connection.
+pub(super) fn unreachable() -> Failure {
     Failure::new(ErrorCode::RegionUnreachable, "this edge has lost its NATS servers")
 }

@@ -20,8 +20,8 @@ async fn connected(control: &Control) {
     timeout(DEADLINE, connecting).await.unwrap();
 }
 
-/// Publishes until it is heard: a subscription may reach the server after the first publication, and a
-/// connection may be lost between the look and the command.
+/// Publishes until it is heard: a subscription may reach the server after the first publication,
+/// and a connection may be lost between the look and the command.
 async fn heard(
     control: &Control,
     subject: &str,

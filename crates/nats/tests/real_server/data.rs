@@ -245,29 +245,29 @@ async fn killed_server_ends_the_reader() {
 
 #[tokio::test]
 async fn cancelled_fill_loses_no_bytes() {
-    const COUNT: usize = 2_000;
     let server = NatsServer::start("").await;
     let (mut reader, mut writer) = dialed(&server.url()).await;
     writer.subscribe(1, "a").unwrap();
-    for at in 0..COUNT {
-        writer.publish("a", None, &[], at.to_string().as_bytes()).unwrap();
-    }
     let mut seen = 0;
     let mut cancelled = 0;
     let reading = async {
-        while seen < COUNT {
-            writer.try_flush().unwrap();
-            tokio::select! {
-                biased;
-                // Bytes first: the other arm only ever cancels a wait.
-                count = reader.fill() => { count.unwrap(); }
-                // Ready the second time, so that every wait is cancelled.
-                () = tokio::task::yield_now() => cancelled += 1,
-            }
-            while let Some(op) = reader.next().unwrap() {
-                if let Op::Message(message) = op {
-                    assert_eq!(message.payload, seen.to_string().as_bytes());
-                    seen += 1;
+        // One message at a time, so that the wait for each is begun and cancelled until it comes.
+        for at in 0..200 {
+            writer.publish("a", None, &[], at.to_string().as_bytes()).unwrap();
+            flush(&mut writer).await;
+            while seen == at {
+                tokio::select! {
+                    biased;
+                    // Bytes first: the other arm only ever cancels a wait.
+                    count = reader.fill() => { count.unwrap(); }
+                    // Ready the second time, so that every wait is cancelled.
+                    () = tokio::task::yield_now() => cancelled += 1,
+                }
+                while let Some(op) = reader.next().unwrap() {
+                    if let Op::Message(message) = op {
+                        assert_eq!(message.payload, seen.to_string().as_bytes());
+                        seen += 1;
+                    }
                 }
             }
         }
