@@ -1,0 +1,221 @@
+//! The three targets side by side: medians over repeats, the ratios that are promised, and whether
+//! they are kept.
+//!
+//! Pure; `meridian-bench-suite` feeds it and prints what it says. A target that is missed is said,
+//! never softened.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Report;
+
+/// The figures of one target in one scenario; medians when there were repeats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Figures {
+    /// User CPU a delivery, in µs.
+    pub user_us: Option<f64>,
+    /// System CPU a delivery, in µs.
+    pub system_us: Option<f64>,
+    /// User and system CPU a delivery, in µs.
+    pub cpu_us: Option<f64>,
+    /// CPU of the nats-server beside an edge, in µs a delivery.
+    pub beside_us: Option<f64>,
+    /// Latency percentiles, in µs.
+    pub p50_us: Option<f64>,
+    /// 99 of 100.
+    pub p99_us: Option<f64>,
+    /// 999 of 1,000.
+    pub p99_9_us: Option<f64>,
+    /// Share of the asked publishing rate that was kept.
+    pub rate_kept: Option<f64>,
+    /// Deliveries a second.
+    pub deliveries_per_s: Option<f64>,
+    /// Cores that the load generator used.
+    pub generator_cores: Option<f64>,
+    /// Memory a connection, in KiB: only from idle runs, which wait until it settles.
+    pub connection_kb: Option<f64>,
+    /// Memory of the nats-server beside an edge, in KiB a connection: only from idle runs.
+    pub beside_connection_kb: Option<f64>,
+    /// Lost messages, summed over the repeats, since a median would hide them.
+    pub lost: Option<f64>,
+    /// Duplicated or out-of-order messages, gaps told and closed sockets, summed over the repeats.
+    pub anomalies: Option<f64>,
+}
+
+impl Figures {
+    /// The figures of one run.
+    #[must_use]
+    pub fn of(report: &Report) -> Self {
+        let mut figures = Self {
+            user_us: report.server.map(|cost| cost.user_us),
+            system_us: report.server.map(|cost| cost.system_us),
+            cpu_us: report.server.map(|cost| cost.total_us()),
+            beside_us: report.nats_beside.map(|cost| cost.total_us()),
+            generator_cores: report.generator.map(|cost| cost.cores),
+            ..Self::default()
+        };
+        let Some(traffic) = &report.traffic else {
+            figures.connection_kb = report.memory.map(|memory| memory.per_connection_kb);
+            figures.beside_connection_kb =
+                report.nats_beside_memory.map(|memory| memory.per_connection_kb);
+            return figures;
+        };
+        let odd = traffic.duplicated + traffic.late + traffic.gaps_told + traffic.sockets_closed;
+        Self {
+            p50_us: Some(traffic.latency_us.p50 as f64),
+            p99_us: Some(traffic.latency_us.p99 as f64),
+            p99_9_us: Some(traffic.latency_us.p99_9 as f64),
+            rate_kept: Some(traffic.publish_rate_per_s / f64::from(traffic.rate_per_s)),
+            deliveries_per_s: Some(traffic.deliveries_per_s),
+            lost: Some(traffic.lost as f64),
+            anomalies: Some(odd as f64),
+            ..figures
+        }
+    }
+
+    /// The median of each figure over the repeats.
+    #[must_use]
+    pub fn median(runs: &[Self]) -> Self {
+        let over = |pick: fn(&Self) -> Option<f64>| median(runs.iter().filter_map(pick).collect());
+        let sum = |pick: fn(&Self) -> Option<f64>| {
+            let values: Vec<f64> = runs.iter().filter_map(pick).collect();
+            (!values.is_empty()).then(|| values.iter().sum())
+        };
+        Self {
+            user_us: over(|f| f.user_us),
+            system_us: over(|f| f.system_us),
+            cpu_us: over(|f| f.cpu_us),
+            beside_us: over(|f| f.beside_us),
+            p50_us: over(|f| f.p50_us),
+            p99_us: over(|f| f.p99_us),
+            p99_9_us: over(|f| f.p99_9_us),
+            rate_kept: over(|f| f.rate_kept),
+            deliveries_per_s: over(|f| f.deliveries_per_s),
+            generator_cores: over(|f| f.generator_cores),
+            connection_kb: over(|f| f.connection_kb),
+            beside_connection_kb: over(|f| f.beside_connection_kb),
+            lost: sum(|f| f.lost),
+            anomalies: sum(|f| f.anomalies),
+        }
+    }
+}
+
+/// What is promised for a scenario, as limits that the edge must not exceed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// CPU a delivery over the floor's.
+    pub cpu_over_floor: Option<f64>,
+    /// CPU a delivery over nats-server's.
+    pub cpu_over_nats: Option<f64>,
+    /// Memory a connection, in KiB.
+    pub connection_kb: Option<f64>,
+}
+
+/// One comparison of the edge with a limit or a peer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ratio {
+    /// What is compared, in words.
+    pub name: String,
+    /// The edge's figure over the peer's, or the figure itself.
+    pub value: f64,
+    /// The promised limit, where there is one.
+    pub limit: Option<f64>,
+}
+
+impl Ratio {
+    /// `None` where nothing was promised.
+    #[must_use]
+    pub fn is_kept(&self) -> Option<bool> {
+        self.limit.map(|limit| self.value <= limit)
+    }
+
+    /// One line for a table.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let verdict = match (self.limit, self.is_kept()) {
+            (Some(limit), Some(true)) => format!("promised ≤ {limit}: kept"),
+            (Some(limit), _) => format!("promised ≤ {limit}: MISSED"),
+            (None, _) => "nothing promised".to_owned(),
+        };
+        format!("{}: {:.2} ({verdict})", self.name, self.value)
+    }
+}
+
+/// The ratios that can be formed from what was measured.
+#[must_use]
+pub fn ratios(
+    floor: Option<&Figures>,
+    nats: Option<&Figures>,
+    edge: Option<&Figures>,
+    promise: &Promise,
+) -> Vec<Ratio> {
+    let Some(edge) = edge else { return Vec::new() };
+    let cpu = |figures: Option<&Figures>| figures.and_then(|figures| figures.cpu_us);
+    let with_beside = edge.cpu_us.zip(edge.beside_us).map(|(own, beside)| own + beside);
+    let over = |name: &str, value: Option<f64>, peer: Option<f64>, limit: Option<f64>| {
+        let (value, peer) = value.zip(peer).filter(|(_, peer)| *peer > 0.0)?;
+        Some(Ratio { name: name.to_owned(), value: value / peer, limit })
+    };
+    let kb = |figures: Option<&Figures>| figures.and_then(|figures| figures.connection_kb);
+    let absolute = |name: &str, value: Option<f64>, limit| {
+        value.map(|value| Ratio { name: name.to_owned(), value, limit })
+    };
+    [
+        over("CPU: edge / floor", edge.cpu_us, cpu(floor), promise.cpu_over_floor),
+        over("CPU: edge / nats-server", edge.cpu_us, cpu(nats), promise.cpu_over_nats),
+        over("CPU: edge and the nats-server beside it / nats-server", with_beside, cpu(nats), None),
+        absolute("memory: edge, KiB a connection", kb(Some(edge)), promise.connection_kb),
+        over("memory: edge / nats-server", kb(Some(edge)), kb(nats), None),
+        absolute("lost by the edge", edge.lost, Some(0.0)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        odd if odd % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(cpu_us: f64) -> Figures {
+        Figures { cpu_us: Some(cpu_us), lost: Some(0.0), ..Figures::default() }
+    }
+
+    #[test]
+    fn ratios_tell_kept_from_missed() {
+        let promise =
+            Promise { cpu_over_floor: Some(1.15), cpu_over_nats: Some(0.55), ..Promise::default() };
+        let ratios = ratios(Some(&cpu(5.0)), Some(&cpu(10.0)), Some(&cpu(5.6)), &promise);
+        let verdicts: Vec<_> = ratios.iter().map(Ratio::is_kept).collect();
+        assert_eq!(verdicts, [Some(true), Some(false), Some(true)]);
+        assert!(ratios[1].to_line().contains("0.56") && ratios[1].to_line().contains("MISSED"));
+    }
+
+    #[test]
+    fn a_missing_peer_leaves_out_its_ratio_only() {
+        let promise = Promise::default();
+        assert!(ratios(Some(&cpu(5.0)), None, None, &promise).is_empty());
+        let ratios = ratios(None, Some(&cpu(10.0)), Some(&cpu(5.0)), &promise);
+        assert_eq!(ratios[0].name, "CPU: edge / nats-server");
+        assert_eq!(ratios.len(), 2);
+    }
+
+    #[test]
+    fn medians_ignore_an_outlier_but_losses_add_up() {
+        let runs = [cpu(5.0), cpu(50.0), Figures { lost: Some(3.0), ..cpu(6.0) }];
+        let figures = Figures::median(&runs);
+        assert_eq!(figures.cpu_us, Some(6.0));
+        assert_eq!(figures.lost, Some(3.0));
+        assert_eq!(median(vec![1.0, 2.0]), Some(1.5));
+        assert_eq!(figures.p50_us, None);
+    }
+}

@@ -1,0 +1,103 @@
+//! The configuration file of one edge in a development mesh, as text. Pure.
+
+use std::fmt::Write;
+
+/// A short goodbye: the developer waits for it.
+const DRAIN_WINDOW_MS: u64 = 500;
+
+/// What the file says.
+#[derive(Debug)]
+pub(crate) struct EdgeFile<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) public_port: u16,
+    pub(crate) admin_port: u16,
+    /// The region's NATS URL with an edge's credentials.
+    pub(crate) nats_url: &'a str,
+    /// Every region with the WebSocket URL of its first edge.
+    pub(crate) regions: &'a [(String, String)],
+}
+
+impl EdgeFile<'_> {
+    /// The TOML text. All names in it are plain, so nothing needs escaping.
+    pub(crate) fn render(&self) -> String {
+        let names: Vec<String> = self.regions.iter().map(|(name, _)| format!("{name:?}")).collect();
+        let mut text = format!(
+            r#"# Written by `meridian dev` at each start; edits are lost.
+
+[edge]
+id = "{id}"
+region = "{region}"
+shards = 1
+
+[listen]
+public = "127.0.0.1:{public_port}"
+admin = "127.0.0.1:{admin_port}"
+
+[nats]
+servers = ["{nats_url}"]
+
+[mesh]
+regions = [{names}]
+
+[auth]
+mode = "dev"
+
+[drain]
+window_ms = {DRAIN_WINDOW_MS}
+
+[demo]
+page = true
+"#,
+            id = self.id,
+            region = self.region,
+            public_port = self.public_port,
+            admin_port = self.admin_port,
+            nats_url = self.nats_url,
+            names = names.join(", "),
+        );
+        for (name, url) in self.regions {
+            write!(text, "\n[[demo.regions]]\nname = \"{name}\"\nurl = \"{url}\"\n")
+                .expect("writing to a string cannot fail");
+        }
+        text.push_str(NAMESPACES);
+        text
+    }
+}
+
+/// What a development mesh serves: one subject space in which clients may do everything.
+const NAMESPACES: &str = r#"
+[[namespaces]]
+name = "demo"
+pattern = "demo.>"
+class = "ephemeral"
+publish = true
+request = true
+headers = ["x-kind"]
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_says_what_it_was_given() {
+        let url = |port| format!("ws://127.0.0.1:{port}/v1/ws");
+        let regions = [("eu".to_owned(), url(7410)), ("us".to_owned(), url(7510))];
+        let text = EdgeFile {
+            id: "us-2",
+            region: "us",
+            public_port: 7512,
+            admin_port: 7513,
+            nats_url: "nats://edge:edge@127.0.0.1:7500",
+            regions: &regions,
+        }
+        .render();
+        let value: toml::Value = toml::from_str(&text).unwrap();
+        assert_eq!(value["edge"]["id"].as_str(), Some("us-2"));
+        assert_eq!(value["listen"]["admin"].as_str(), Some("127.0.0.1:7513"));
+        assert_eq!(value["mesh"]["regions"][1].as_str(), Some("us"));
+        assert_eq!(value["demo"]["regions"][0]["url"].as_str(), Some(url(7410).as_str()));
+        assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
+    }
+}

@@ -1,0 +1,219 @@
+//! `meridian dev`: a mesh of several regions on loopback, in one supervised process tree.
+
+mod announcement;
+mod backoff;
+mod edge_file;
+mod keeper;
+mod regions;
+
+use crate::exit::{Error, Exit};
+use crate::signals::Signals;
+use crate::terminal::{self, talk};
+use announcement::{Announcement, EdgeInfo, RegionInfo, ws_url};
+use edge_file::EdgeFile;
+use keeper::Stop;
+use meridian_local::{
+    EDGES_MAX, EdgeProcess, Error as LocalError, Links, MeshPorts, NatsWebSocket, Region,
+    Supercluster, SuperclusterOptions,
+};
+use regions::Regions;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Run a mesh of several regions on this machine.
+///
+/// Each region is one nats-server with JetStream and its edges; gateways join the regions. All
+/// listen on loopback only. A process that dies is started again; Ctrl-C stops everything.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// How many regions, 1 to 9, or their names: 3 means eu,us,ap.
+    #[arg(long, default_value = "3", value_parser = regions::parse, value_name = "N|NAME,NAME")]
+    regions: Regions,
+    /// First port; each region uses some of the next hundred.
+    #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..))]
+    base_port: u16,
+    /// Edges in each region.
+    #[arg(
+        long,
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=EDGES_MAX as i64)
+    )]
+    edges_per_region: u16,
+    /// Where configuration, logs and streams are kept.
+    #[arg(long, default_value = ".meridian/dev")]
+    state_dir: PathBuf,
+    /// Round trip to add between any two regions, in ms.
+    #[arg(long, default_value_t = 0)]
+    rtt_ms: u64,
+    /// Say where everything is as one line of JSON.
+    #[arg(long)]
+    json: bool,
+    /// The nats-server to run. Without it NATS_SERVER, PATH and .tools are searched.
+    #[arg(long, value_name = "PATH")]
+    nats_server: Option<PathBuf>,
+}
+
+/// The running processes, in the order in which they stop.
+struct Running {
+    stop_edges: watch::Sender<bool>,
+    edges: Vec<JoinHandle<()>>,
+    stop_servers: watch::Sender<bool>,
+    servers: JoinHandle<()>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
+    let mut signals = Signals::listen()?;
+    let state_dir = prepare(&arguments.state_dir)?;
+    let _claim = claim(&state_dir)?;
+    let Regions(names) = &arguments.regions;
+    let ports =
+        MeshPorts::dev(arguments.base_port, names.len(), usize::from(arguments.edges_per_region))?;
+    talk(&format!("starting {}", names.join(", ")));
+    let options = SuperclusterOptions {
+        regions: names.clone(),
+        ports,
+        state_dir: state_dir.clone(),
+        rtt_ms: arguments.rtt_ms,
+        links: if arguments.rtt_ms > 0 { Links::Proxied } else { Links::Direct },
+        websocket: NatsWebSocket::Off,
+        nats_server: arguments.nats_server.clone(),
+    };
+    // Whatever has started by then is killed if a signal comes, or if something fails.
+    let mesh = signals.race(Supercluster::start(options)).await?;
+    let (edges, announcement) = signals.race(start_edges(&mesh)).await?;
+
+    let running = Running::keep(mesh, edges);
+    let text = match arguments.json {
+        true => announcement.to_json(),
+        false => announcement.to_table(&state_dir),
+    };
+    // A mesh whose addresses nobody could be told is of no use: stop it again.
+    let told = terminal::data(text.as_bytes());
+    if told.is_ok() {
+        signals.recv().await;
+        talk("stopping; once more kills at once");
+    }
+    signals.race(running.stop()).await?;
+    told.map(|()| Exit::Ok)
+}
+
+impl Running {
+    fn keep(mesh: Supercluster, edges: Vec<(String, EdgeProcess)>) -> Self {
+        let (stop_edges, edges_stop) = Stop::channel();
+        let (stop_servers, servers_stop) = Stop::channel();
+        let keep = |(id, edge)| tokio::spawn(keeper::keep_edge(id, edge, edges_stop.clone()));
+        let edges = edges.into_iter().map(keep).collect();
+        let servers = tokio::spawn(keeper::keep_servers(mesh, servers_stop));
+        Self { stop_edges, edges, stop_servers, servers }
+    }
+
+    /// Ends the edges while their servers still run, so that they can say goodbye; then those.
+    async fn stop(self) -> Result<(), Error> {
+        let ended = |result: Result<(), tokio::task::JoinError>| {
+            result.map_err(|error| Error::Runtime(io::Error::other(error)))
+        };
+        self.stop_edges.send_replace(true);
+        for edge in self.edges {
+            ended(edge.await)?;
+        }
+        self.stop_servers.send_replace(true);
+        ended(self.servers.await)
+    }
+}
+
+/// Writes each edge's file, starts it, and waits until it is ready.
+async fn start_edges(
+    mesh: &Supercluster,
+) -> Result<(Vec<(String, EdgeProcess)>, Announcement), Error> {
+    let binary = std::env::current_exe()
+        .map_err(|source| LocalError::Io { action: "find this program".into(), source })?;
+    let first_edge =
+        |region: &Region| (region.name().to_owned(), ws_url(region.ports().edges[0].public));
+    let pages: Vec<(String, String)> = mesh.regions().iter().map(first_edge).collect();
+    let mut edges = Vec::new();
+    let mut regions = Vec::new();
+    for region in mesh.regions() {
+        let mut infos = Vec::new();
+        for (index, ports) in region.ports().edges.iter().enumerate() {
+            let id = format!("{}-{}", region.name(), index + 1);
+            let file = EdgeFile {
+                id: &id,
+                region: region.name(),
+                public_port: ports.public,
+                admin_port: ports.admin,
+                nats_url: &region.nats_edge_url(),
+                regions: &pages,
+            };
+            let config_path = region.directory().join(format!("{id}.toml"));
+            write(&config_path, &file.render())?;
+            let log_path = region.directory().join(format!("{id}.log"));
+            let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin));
+            let edge = EdgeProcess::start(&binary, config_path, log_path, admin).await?;
+            infos.push(EdgeInfo::new(id.clone(), ports.public, ports.admin, edge.pid()));
+            edges.push((id, edge));
+        }
+        regions.push(region_info(region, infos));
+    }
+    Ok((edges, Announcement { regions }))
+}
+
+fn region_info(region: &Region, edges: Vec<EdgeInfo>) -> RegionInfo {
+    RegionInfo {
+        name: region.name().to_owned(),
+        ws: edges[0].ws.clone(),
+        http: edges[0].http.clone(),
+        nats: region.nats_url(),
+        admin: edges[0].admin.clone(),
+        nats_pid: region.server().pid(),
+        edges,
+    }
+}
+
+/// The state directory as an absolute path: servers are started from wherever we are, but a path
+/// in an error message should lead somewhere.
+fn prepare(state_dir: &Path) -> Result<PathBuf, Error> {
+    let failed =
+        |source| LocalError::Io { action: format!("create {}", state_dir.display()), source };
+    fs::create_dir_all(state_dir).map_err(failed)?;
+    Ok(fs::canonicalize(state_dir).map_err(failed)?)
+}
+
+/// Holds the state directory against another `meridian dev`, as long as the file lives: two
+/// nats-servers on one store would destroy it.
+fn claim(state_dir: &Path) -> Result<File, Error> {
+    let path = state_dir.join("lock");
+    let failed = |source| LocalError::Io { action: format!("create {}", path.display()), source };
+    let lock = File::create(&path).map_err(failed)?;
+    lock.try_lock().map_err(|_| LocalError::Io {
+        action: format!("claim {}", state_dir.display()),
+        source: io::Error::other(
+            "another meridian dev uses it: stop that one, or choose --state-dir and --base-port",
+        ),
+    })?;
+    Ok(lock)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let failed = |source| LocalError::Io { action: format!("write {}", path.display()), source };
+    Ok(fs::write(path, text).map_err(failed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_belongs_to_one_mesh_at_a_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let state_dir = prepare(&directory.path().join("a/b")).unwrap();
+        let first = claim(&state_dir).unwrap();
+        let text = claim(&state_dir).unwrap_err().to_string();
+        assert!(text.contains("another meridian dev uses it"), "{text}");
+        drop(first);
+        claim(&state_dir).unwrap();
+    }
+}

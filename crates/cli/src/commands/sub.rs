@@ -1,0 +1,233 @@
+//! `meridian sub`: prints a filter's messages as they come.
+
+use crate::exit::{self, Error, Exit};
+use crate::message_format::{self, Format};
+use crate::signals::Signals;
+use crate::target::Target;
+use crate::terminal::{self, Paint, harmless, talk, talk_error};
+use meridian_client::{Client, Event, Notice, Notices, SubscribeOptions, Subscription};
+use meridian_proto::Filter;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Longer than anybody waits; stands for "no limit", so that the wait has one form.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Receive the messages of a filter.
+///
+/// Data goes to stdout, everything else to stderr. A place where messages may be missing is
+/// reported on stderr; if there was one, a run with --count ends with code 7.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Subject or pattern: `*` stands for one token, a final `>` for one or more.
+    filter: String,
+    #[command(flatten)]
+    target: Target,
+    /// End after so many messages.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// One JSON object a message.
+    #[arg(long, conflicts_with = "raw")]
+    json: bool,
+    /// Only the payload's bytes, and a line end.
+    #[arg(long)]
+    raw: bool,
+    /// Headers to receive, of those that the namespace allows.
+    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
+    headers: Vec<String>,
+    /// Receive the trace context of sampled messages.
+    #[arg(long)]
+    trace: bool,
+    /// End after so many ms; with code 5 if --count, or one message without it, was not reached.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout_ms: Option<u64>,
+}
+
+/// What has come so far. Owned by the command.
+struct Tail {
+    format: Format,
+    count: Option<u64>,
+    messages: u64,
+    gaps: u64,
+}
+
+/// Why the loop ended.
+#[derive(Debug, PartialEq)]
+enum End {
+    Counted,
+    Interrupted,
+    TimedOut,
+    /// By the edge: the subscription alone.
+    Unsubscribed,
+    /// By the edge: the connection.
+    Closed,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
+    if let Err(error) = Filter::parse(&arguments.filter) {
+        return Err(Error::Usage(format!("filter {:?}: {error}", arguments.filter)));
+    }
+    let mut signals = Signals::listen()?;
+    let client = arguments.target.connect(&mut signals).await?;
+    let options = SubscribeOptions {
+        hdr: arguments.headers.clone(),
+        trace: arguments.trace,
+        ..SubscribeOptions::default()
+    };
+    let subscription = signals.race(client.subscribe(&arguments.filter, options)).await?;
+    let (node, region) = (&client.connected().node, &client.connected().region);
+    talk(&format!("listening on {} at {node} in {region}", arguments.filter));
+
+    let timeout = arguments.timeout_ms.map_or(NO_TIMEOUT, Duration::from_millis);
+    let mut tail =
+        Tail { format: format(&arguments), count: arguments.count, messages: 0, gaps: 0 };
+    let end = tail.follow(subscription, client.notices(), &mut signals, timeout).await?;
+    tail.finish(end, client, &mut signals).await
+}
+
+fn format(arguments: &Arguments) -> Format {
+    match (arguments.json, arguments.raw) {
+        (true, _) => Format::Json,
+        (_, true) => Format::Raw,
+        _ => Format::Human(Paint::of_stdout()),
+    }
+}
+
+impl Tail {
+    async fn follow(
+        &mut self,
+        mut subscription: Subscription,
+        mut notices: Notices,
+        signals: &mut Signals,
+        timeout: Duration,
+    ) -> Result<End, Error> {
+        let mut alarm = std::pin::pin!(sleep(timeout));
+        let mut is_noticing = true;
+        loop {
+            // All of these are cancel-safe.
+            tokio::select! { biased;
+                // The person at the terminal comes first.
+                () = signals.recv() => return Ok(End::Interrupted),
+                // A stream that never pauses must not outrun its time.
+                () = &mut alarm => return Ok(End::TimedOut),
+                // Rare, and they explain what follows.
+                notice = notices.next(), if is_noticing => match notice {
+                    Some(notice) => say(&notice),
+                    None => is_noticing = false,
+                },
+                // The work itself.
+                event = subscription.next() => match event {
+                    None => return Ok(End::Closed),
+                    Some(event) => if let Some(end) = self.on_event(event)? {
+                        return Ok(end);
+                    },
+                },
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: Event) -> Result<Option<End>, Error> {
+        match event {
+            Event::Message(message) => {
+                self.messages += 1;
+                terminal::data(&message_format::message(self.format, &message, self.messages))?;
+                let is_enough = self.count.is_some_and(|count| self.messages >= count);
+                Ok(is_enough.then_some(End::Counted))
+            }
+            Event::Gap(gap) => {
+                self.gaps += 1;
+                let why = harmless(&gap.why);
+                talk_error(&format!(
+                    "gap after message {}: the edge may have missed messages here ({why}): \
+                     fetch the current state again if you need it",
+                    self.messages
+                ));
+                Ok(None)
+            }
+            Event::Unsubscribed(end) => {
+                let reason = harmless(&end.reason);
+                talk_error(&format!("the edge ended the subscription: {} {reason}", end.code));
+                Ok(Some(End::Unsubscribed))
+            }
+        }
+    }
+
+    /// Closes the connection and says how it went.
+    async fn finish(self, end: End, client: Client, signals: &mut Signals) -> Result<Exit, Error> {
+        if end == End::Closed {
+            let closed = client.closed().await;
+            talk_error(&closed.to_string());
+            return Ok(exit::of_close(&closed));
+        }
+        // A second signal ends the wait for the edge's goodbye.
+        signals.race(async { Ok::<_, Error>(client.close().await) }).await?;
+        if matches!(end, End::Interrupted | End::TimedOut) {
+            talk(&format!("{} messages, {} gaps", self.messages, self.gaps));
+        }
+        Ok(self.exit(&end))
+    }
+
+    fn exit(&self, end: &End) -> Exit {
+        match end {
+            End::Counted | End::TimedOut if self.messages < self.count.unwrap_or(1) => {
+                Exit::Timeout
+            }
+            End::Counted if self.gaps > 0 => Exit::DataLoss,
+            End::Counted | End::TimedOut => Exit::Ok,
+            End::Interrupted => Exit::Interrupted,
+            End::Unsubscribed | End::Closed => Exit::Failure,
+        }
+    }
+}
+
+fn say(notice: &Notice) {
+    match notice {
+        Notice::GoAway(away) => {
+            let (why, servers) = (harmless(&away.why), harmless(&away.server.join(", ")));
+            talk(&format!(
+                "the edge asks to leave ({why}) within {} ms {servers}",
+                away.deadline_ms
+            ));
+        }
+        Notice::Mesh(mesh) if mesh.degraded.is_empty() => talk("all regions are heard again"),
+        Notice::Mesh(mesh) => {
+            let regions = harmless(&mesh.degraded.join(", "));
+            talk(&format!(
+                "the edge no longer hears {regions}: messages from there may be missing"
+            ));
+        }
+        Notice::Error(failure) => talk_error(&harmless(&failure.msg)),
+        Notice::Missed(count) => talk(&format!("{count} notices were dropped")),
+        // The subscription ends too, and `finish` says why.
+        Notice::Closed(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit(count: Option<u64>, messages: u64, gaps: u64, end: &End) -> Exit {
+        Tail { format: Format::Raw, count, messages, gaps }.exit(end)
+    }
+
+    #[test]
+    fn a_gap_matters_where_a_number_of_messages_was_asked_for() {
+        assert_eq!(exit(Some(3), 3, 0, &End::Counted), Exit::Ok);
+        assert_eq!(exit(Some(3), 3, 1, &End::Counted), Exit::DataLoss);
+        assert_eq!(exit(None, 3, 1, &End::Interrupted), Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_timeout_fails_only_when_too_little_came() {
+        assert_eq!(exit(Some(3), 2, 0, &End::TimedOut), Exit::Timeout);
+        assert_eq!(exit(None, 0, 0, &End::TimedOut), Exit::Timeout);
+        assert_eq!(exit(None, 1, 0, &End::TimedOut), Exit::Ok);
+    }
+
+    #[test]
+    fn what_the_edge_ends_is_a_failure() {
+        assert_eq!(exit(None, 9, 0, &End::Unsubscribed), Exit::Failure);
+        assert_eq!(exit(None, 9, 0, &End::Closed), Exit::Failure);
+    }
+}
