@@ -4,6 +4,7 @@
 //! Not for: sockets, NATS, clocks, tokio. `meridian-edge` performs what this crate decides, so
 //! that every decision is tested without a port or a sleep.
 
+pub mod durable;
 pub mod interest;
 pub mod namespace;
 pub mod outbox;

@@ -12,8 +12,10 @@ const SCRIPT: &str = include_str!("page/demo.js");
 const STYLE: &str = include_str!("page/demo.css");
 
 /// The page loads nothing from elsewhere, and connects to the regions' WebSockets only.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; \
-     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = concat!(
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' ws: wss:; ",
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// What the public listener serves beside the WebSocket.
 pub(crate) struct Page {

@@ -161,7 +161,7 @@ mod tests {
                 RemoteGateway { region: "us".into(), port: 1061 },
                 RemoteGateway { region: "ap".into(), port: 1062 },
             ],
-            store_dir: PathBuf::from("/tmp/a \"b\"/jetstream"),
+            store_dir: PathBuf::from("/srv/a \"b\"/jetstream"),
             websocket_port: None,
         }
     }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn quotes_in_the_store_directory_are_escaped() {
         let text = render(&config());
-        assert!(text.contains(r#"store_dir: "/tmp/a \"b\"/jetstream""#), "{text}");
+        assert!(text.contains(r#"store_dir: "/srv/a \"b\"/jetstream""#), "{text}");
     }
 
     #[test]

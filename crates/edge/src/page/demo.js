@@ -1,9 +1,8 @@
 // The demo page: a connection for each chosen region, and the messages of one filter.
 // It speaks proto/PROTOCOL.md. Nothing that was received is read as HTML.
-"use strict";
 
 const SUBPROTOCOL = "meridian.v1.json";
-// Older rows go, so that an open page stays small.
+// Older rows go, so an open page stays small.
 const ROWS_MAX = 200;
 const PAYLOAD_SHOWN_MAX = 2000;
 const BACKOFF_MIN_MS = 500;

@@ -36,7 +36,8 @@ pub(crate) struct Upstream {
     pings: Cell<Pings>,
     /// Publishes that wait for the ping behind them.
     acks: RefCell<VecDeque<(u64, PendingAck)>>,
-    /// `_INBOX_….`, to which a token is appended.
+    /// `_INBOX_<edge>.<shard>.<random>.`, to which a token is appended. The first token is the
+    /// edge's own, so that NATS permissions can keep edges out of each other's answers.
     inbox: String,
 }
 
@@ -65,7 +66,7 @@ impl Upstream {
             appended: Notify::new(),
             pings: Cell::default(),
             acks: RefCell::default(),
-            inbox: format!("_INBOX_{edge_id}_{shard}_{:016x}.", fastrand::u64(..)),
+            inbox: format!("_INBOX_{edge_id}.{shard}.{:016x}.", fastrand::u64(..)),
         }
     }
 
@@ -143,8 +144,8 @@ pub(crate) async fn run(shard: Rc<Shard>, options: ConnectOptions) -> Result<(),
     loop {
         let server = pool.next_server().clone();
         match dial(&server, &options).await {
-            Ok((reader, writer, server_info)) => {
-                info!(shard = shard.index, %server, server_name = server_info.server_name, "NATS connected");
+            Ok((reader, writer, info)) => {
+                info!(shard = shard.index, %server, name = info.server_name, "NATS connected");
                 let since = Instant::now();
                 let lost = converse(&shard, reader, writer).await;
                 warn!(shard = shard.index, %server, error = %lost, "NATS connection lost");

