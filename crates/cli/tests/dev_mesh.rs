@@ -84,22 +84,22 @@ impl Dev {
     }
 }
 
-/// Claims neighbouring blocks of ports: `dev` wants a hundred for each region.
+/// Claims neighbouring blocks of ports: `dev` wants a hundred for each region. Blocks that do not
+/// help are kept until the end, because a block that is given back is the next one claimed.
 fn consecutive_ports(count: usize) -> (Vec<PortBlock>, u16) {
     let mut blocks: Vec<PortBlock> = Vec::new();
-    for _ in 0..100 {
-        let block = PortBlock::claim().unwrap();
-        let expected = blocks.last().map(|last| last.ports().end);
-        if expected.is_some_and(|port| port != block.ports().start) {
-            blocks.clear();
-        }
-        blocks.push(block);
-        if blocks.len() == count {
-            let base = blocks[0].ports().start;
-            return (blocks, base);
+    loop {
+        let block = PortBlock::claim().expect("some neighbouring blocks of ports are free");
+        let place = blocks.partition_point(|other| other.ports().start < block.ports().start);
+        blocks.insert(place, block);
+        let are_neighbours = |pair: &[PortBlock]| pair[0].ports().end == pair[1].ports().start;
+        let found = blocks.windows(count).position(|run| run.windows(2).all(are_neighbours));
+        if let Some(first) = found {
+            let run: Vec<PortBlock> = blocks.drain(first..first + count).collect();
+            let base = run[0].ports().start;
+            return (run, base);
         }
     }
-    panic!("no {count} neighbouring blocks of ports are free");
 }
 
 fn command(arguments: &[&str]) -> Command {

@@ -10,7 +10,9 @@ use crate::shard::{self, Drain, Orders, Report, ShardOptions};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
@@ -124,20 +126,19 @@ impl Edge {
 struct FirstFailure(Vec<RunningShard>);
 
 impl FirstFailure {
-    /// Waits for a shard to end before it was asked to.
+    /// Waits for a shard to end before it was asked to, and takes it out.
     async fn next(&mut self) -> Error {
         std::future::poll_fn(|context| {
-            for shard in &mut self.0 {
-                let ended = std::pin::Pin::new(&mut shard.ended).poll(context);
-                if let std::task::Poll::Ready(ended) = ended {
-                    let error = match ended {
-                        Ok(Err(error)) => error,
-                        Ok(Ok(())) | Err(_) => Error::ShardPanicked(shard.index),
-                    };
-                    return std::task::Poll::Ready(error);
-                }
+            for (place, shard) in self.0.iter_mut().enumerate() {
+                let Poll::Ready(ended) = Pin::new(&mut shard.ended).poll(context) else { continue };
+                let error = match ended {
+                    Ok(Err(error)) => error,
+                    Ok(Ok(())) | Err(_) => Error::ShardPanicked(shard.index),
+                };
+                self.0.swap_remove(place);
+                return Poll::Ready(error);
             }
-            std::task::Poll::Pending
+            Poll::Pending
         })
         .await
     }
@@ -146,7 +147,6 @@ impl FirstFailure {
     async fn join(self) -> Result<(), Error> {
         let mut first = Ok(());
         for shard in self.0 {
-            // A receiver that has answered already says that its shard is gone.
             let ended = match shard.ended.await {
                 Ok(ended) => ended,
                 Err(_) if shard.thread.join().is_err() => Err(Error::ShardPanicked(shard.index)),

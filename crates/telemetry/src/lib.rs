@@ -3,6 +3,7 @@
 //!
 //! Not for: deciding what to log. Other crates use `tracing` and know nothing of its output.
 
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -36,6 +37,7 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), Error> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_span_events(FmtSpan::NONE);
     let installed = match format {
         LogFormat::Text => builder.with_target(false).try_init(),

@@ -1,6 +1,6 @@
 //! From the URL to the connect reply.
 
-use crate::fake_edge::{Listening, connected};
+use crate::fake_edge::{CONNECTED, Listening, connected};
 use meridian_client::{Client, Error, Notice, Options};
 use meridian_proto::{ErrorCode, frame};
 use std::time::Duration;
@@ -14,10 +14,7 @@ async fn connect_is_the_first_command_and_its_reply_is_kept() {
     let edge = async {
         let mut edge = listening.upgrade(b"").await;
         let command = edge.line().await;
-        edge.send(
-            r#"{"id":1,"connect":{"cid":"c9","node":"eu-2","region":"eu","ver":"9","ping":60,"limits":{"frame":100,"subs":1,"cmds":2}}}"#,
-        )
-        .await;
+        edge.send(CONNECTED).await;
         (edge, command)
     };
     let (client, (_edge, command)) = tokio::join!(Client::connect(&url, options), edge);
@@ -25,8 +22,8 @@ async fn connect_is_the_first_command_and_its_reply_is_kept() {
     assert_eq!(command["connect"]["ping"], 60);
     assert_eq!(command["connect"]["feat"], serde_json::json!(["gap", "goaway", "mesh"]));
     let client = client.unwrap();
-    assert_eq!(client.connected().node, "eu-2");
-    assert_eq!(client.connected().limits.subs, 1);
+    assert_eq!(client.connected().node, "eu-1");
+    assert_eq!(client.connected().limits.subs, 128);
 }
 
 #[tokio::test]
@@ -37,10 +34,7 @@ async fn frames_that_arrive_with_the_http_answer_are_read() {
     let edge = async {
         let mut edge = listening.upgrade(&first).await;
         edge.line().await;
-        edge.send(
-            r#"{"id":1,"connect":{"cid":"c","node":"n","region":"r","ver":"1","ping":25,"limits":{"frame":100,"subs":1,"cmds":2}}}"#,
-        )
-        .await;
+        edge.send(CONNECTED).await;
         edge
     };
     let (client, _edge) = tokio::join!(Client::connect(&url, Options::default()), edge);

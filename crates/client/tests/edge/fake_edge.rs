@@ -10,8 +10,11 @@ use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const CONNECTED: &str = r#"{"id":1,"connect":{"cid":"c1","node":"eu-1","region":"eu","ver":"0.1.0",
-    "ping":25,"limits":{"frame":65536,"subs":128,"cmds":64}}}"#;
+/// The reply to a first command `connect`.
+pub(crate) const CONNECTED: &str = concat!(
+    r#"{"id":1,"connect":{"cid":"c1","node":"eu-1","region":"eu","ver":"0.1.0","ping":25,"#,
+    r#""limits":{"frame":65536,"subs":128,"cmds":64}}}"#
+);
 
 /// Listens on a free port.
 pub(crate) struct Listening(TcpListener);
@@ -66,7 +69,7 @@ pub(crate) async fn connected(options: Options) -> (Client, Accepted) {
     let edge = async {
         let mut edge = listening.upgrade(b"").await;
         assert_eq!(edge.line().await["id"], 1);
-        edge.send(&CONNECTED.replace('\n', " ")).await;
+        edge.send(CONNECTED).await;
         edge
     };
     let (client, edge) = tokio::join!(Client::connect(&url, options), edge);

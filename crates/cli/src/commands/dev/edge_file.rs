@@ -21,6 +21,8 @@ pub(crate) struct EdgeFile<'a> {
 impl EdgeFile<'_> {
     /// The TOML text. All names in it are plain, so nothing needs escaping.
     pub(crate) fn render(&self) -> String {
+        let elsewhere = self.regions.iter().filter(|(name, _)| name != self.region);
+        let elsewhere: Vec<String> = elsewhere.map(|(_, url)| format!("{url:?}")).collect();
         let names: Vec<String> = self.regions.iter().map(|(name, _)| format!("{name:?}")).collect();
         let mut text = format!(
             r#"# Written by `meridian dev` at each start; edits are lost.
@@ -29,6 +31,7 @@ impl EdgeFile<'_> {
 id = "{id}"
 region = "{region}"
 shards = 1
+alternates = [{elsewhere}]
 
 [listen]
 public = "127.0.0.1:{public_port}"
@@ -54,6 +57,7 @@ page = true
             public_port = self.public_port,
             admin_port = self.admin_port,
             nats_url = self.nats_url,
+            elsewhere = elsewhere.join(", "),
             names = names.join(", "),
         );
         for (name, url) in self.regions {
@@ -95,6 +99,8 @@ mod tests {
         .render();
         let value: toml::Value = toml::from_str(&text).unwrap();
         assert_eq!(value["edge"]["id"].as_str(), Some("us-2"));
+        let alternates = value["edge"]["alternates"].as_array().unwrap();
+        assert_eq!(alternates.len(), regions.len() - 1, "every region but its own");
         assert_eq!(value["listen"]["admin"].as_str(), Some("127.0.0.1:7513"));
         assert_eq!(value["mesh"]["regions"][1].as_str(), Some("us"));
         assert_eq!(value["demo"]["regions"][0]["url"].as_str(), Some(url(7410).as_str()));
