@@ -29,7 +29,8 @@ fuzz_target!(|input: &[u8]| {
         _ => &[],
     };
     let traceparent = None;
-    json::message(&mut line, &Outgoing { i: 1, subject, payload, headers, traceparent });
+    let plain = Outgoing::plain(1, subject, payload);
+    json::message(&mut line, &Outgoing { headers, traceparent, ..plain });
     match read(&line) {
         Item::Message(message) => {
             assert_eq!(message.s, String::from_utf8_lossy(subject));

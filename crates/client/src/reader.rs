@@ -95,6 +95,8 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         match item {
             Item::Message(message) => self.deliver(message.i, Event::Message(message)).await,
             Item::Gap(gap) => self.deliver(gap.i, Event::Gap(gap)).await,
+            Item::Live(mark) => self.deliver(mark.i, Event::Live(mark)).await,
+            Item::Position(mark) => self.deliver(mark.i, Event::Position(mark)).await,
             Item::Unsubscribed(end) => {
                 let i = end.i;
                 self.deliver(i, Event::Unsubscribed(end)).await;

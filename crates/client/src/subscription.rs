@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::pending::{Effect, Waiting};
 use crate::writer::{self, Call};
 use meridian_proto::command::{Body, Command, Unsubscribe};
-use meridian_proto::item::{Gap, Message, SubscribeReply, Unsubscribed};
+use meridian_proto::item::{Gap, Mark, Message, SubscribeReply, Unsubscribed};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -16,6 +16,10 @@ pub enum Event {
     Message(Message),
     /// Messages may be missing here.
     Gap(Gap),
+    /// The replay has ended; what follows is live.
+    Live(Mark),
+    /// Everything up to here was delivered: a resume may start after it.
+    Position(Mark),
     /// The edge ended the subscription. The last event.
     Unsubscribed(Unsubscribed),
 }

@@ -254,10 +254,12 @@ impl<K: Copy + Eq> Interest<K> {
         wanted.collect()
     }
 
-    /// The groups that want a message which came for `sid`. Empty for a sid that is gone.
+    /// The groups that want a message which came for `sid`. Empty for a sid that is gone, and for
+    /// a filter whose gap is still to be told: what comes before that is part of the gap.
     #[must_use]
     pub fn route(&self, sid: Sid) -> &[u32] {
-        slot::find(&self.slots, sid).map_or(&[], |slot| &slot.groups)
+        let slot = slot::find(&self.slots, sid).filter(|slot| !slot.interrupted);
+        slot.map_or(&[], |slot| &slot.groups)
     }
 
     /// A group of [`Interest::route`], by its index there (the subscription id less one).

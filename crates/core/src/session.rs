@@ -136,6 +136,9 @@ impl Session {
         SubscribeReply {
             i: subscription,
             recoverable: false,
+            e: None,
+            q: None,
+            n: None,
             recovered: asked.then_some(false),
             why: asked.then(|| "ephemeral".into()),
         }

@@ -47,8 +47,10 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct EdgeSection {
     /// Unique in the mesh; letters, digits, `-` and `_`, at most 64.
+    #[serde(deserialize_with = "load::text")]
     pub id: String,
     /// The region it serves; letters, digits, `-` and `_`, at most 64.
+    #[serde(deserialize_with = "load::text")]
     pub region: String,
     /// Shards, each a thread; 0 means one a core.
     pub shards: usize,

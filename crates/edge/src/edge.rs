@@ -47,6 +47,9 @@ impl Edge {
         let policy = Arc::new(config.policy());
         let page = Arc::new(Page::new(&config.demo));
         let admin_listener = listen(config.listen.admin, None)?;
+        // Shards share the port, and so could another edge without anybody noticing: a listener
+        // that does not share finds it first.
+        drop(listen(config.listen.public, None)?);
         let send_buffer = Some(config.limits.send_buffer_bytes);
         let mut listeners = vec![listen(config.listen.public, send_buffer)?];
         // Port 0 is chosen by the first listener; the others share it.

@@ -50,6 +50,9 @@ use upstream::Upstream;
 /// Where bytes of clients land first: larger than any usual burst of commands.
 const SCRATCH_BYTES: usize = 16 * 1024;
 
+/// Most control frames before `connect`: a client has no reason for any.
+const EARLY_CONTROLS_MAX: u32 = 16;
+
 /// What a shard is made of. Handed to its thread.
 pub(crate) struct ShardOptions {
     pub(crate) index: usize,
@@ -238,14 +241,19 @@ impl Shard {
     }
 
     /// Takes control frames from a client's command budget. Before `connect` there is no budget,
-    /// but a deadline.
+    /// but a few are enough.
     pub(crate) fn spend_controls(
         &self,
         connection: &Connection,
         count: u32,
     ) -> Result<(), &'static str> {
         let mut session = connection.session.borrow_mut();
-        let Some(session) = session.as_mut() else { return Ok(()) };
+        let Some(session) = session.as_mut() else {
+            let early = u32::from(connection.early_controls.get()) + count;
+            connection.early_controls.set(u8::try_from(early).unwrap_or(u8::MAX));
+            let is_fair = early <= EARLY_CONTROLS_MAX;
+            return if is_fair { Ok(()) } else { Err("too many control frames") };
+        };
         let moment = self.moment();
         let spent = (0..count).try_for_each(|_| session.spend(&moment));
         spent.map_err(|_| "too many control frames")

@@ -20,6 +20,10 @@ pub enum Item {
     Message(Message),
     /// Messages may be missing at this place.
     Gap(Gap),
+    /// The replay of a subscription has ended: what follows is live.
+    Live(Mark),
+    /// Everything up to a position was delivered: resume after it.
+    Position(Mark),
     /// The edge ended a subscription.
     Unsubscribed(Unsubscribed),
     /// The edge will close soon; go elsewhere.
@@ -86,10 +90,19 @@ pub struct SubscribeReply {
     pub i: u32,
     /// Whether the filter has positions to resume from.
     pub recoverable: bool,
+    /// The stream's epoch, of a recoverable filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+    /// Where the subscription stands: messages above this sequence follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<u64>,
+    /// How many messages the replay will bring, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
     /// Answers `recover`: whether everything missed was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovered: Option<bool>,
-    /// Why nothing was recovered: `ephemeral`.
+    /// Why nothing was recovered: `ephemeral`, `epoch`, `expired` or `limit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
@@ -99,6 +112,15 @@ pub struct SubscribeReply {
 pub struct PublishReply {
     /// `edge`: the region's NATS server took it. `stream`: it is stored.
     pub ack: crate::command::Ack,
+    /// The stream that stored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<String>,
+    /// Its sequence there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<u64>,
+    /// Whether a message with the same `mid` was stored before, which this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dup: Option<bool>,
 }
 
 /// A responder's answer.
@@ -148,6 +170,9 @@ pub struct Message {
     pub i: u32,
     /// The subject that it was published on.
     pub s: String,
+    /// Its sequence in the stream, of a durable message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub q: Option<u64>,
     /// Payload as JSON.
     #[serde(
         default,
@@ -167,6 +192,18 @@ pub struct Message {
     /// `traceparent`, if asked for and sampled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tp: Option<String>,
+    /// 1 for a message that was replayed, not live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r: Option<u8>,
+}
+
+/// A position of a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Subscription id.
+    pub i: u32,
+    /// Sequence in the stream.
+    pub q: u64,
 }
 
 /// A place where messages may be missing.
@@ -174,7 +211,14 @@ pub struct Message {
 pub struct Gap {
     /// Subscription id.
     pub i: u32,
-    /// `nats`: the edge had lost its NATS server.
+    /// The last sequence before the gap, of a durable filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// The last sequence within the gap, of a durable filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upto: Option<u64>,
+    /// `nats`: the edge had lost its NATS server. `expired`: the stream no longer has them.
+    /// `limit`: more than one resume may bring.
     pub why: String,
 }
 

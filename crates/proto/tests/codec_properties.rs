@@ -125,15 +125,15 @@ proptest! {
         content_type in content_type(),
         headers in headers(),
         traceparent in prop::option::of(any::<String>()),
+        sequence in prop::option::of(any::<u64>()),
     ) {
         let payload = Payload::classify(content_type.map(str::as_bytes), &sent);
         let mut line = Vec::new();
         json::message(&mut line, &Outgoing {
-            i,
-            subject: subject.as_bytes(),
-            payload,
+            sequence,
             headers: &borrowed(&headers),
             traceparent: traceparent.as_deref(),
+            ..Outgoing::plain(i, subject.as_bytes(), payload)
         });
         let line = String::from_utf8(line).unwrap();
         prop_assert!(!line.contains(['\n', '\r']));
@@ -152,6 +152,7 @@ proptest! {
         });
         prop_assert_eq!(message.h, grouped(&headers));
         prop_assert_eq!(message.tp, traceparent);
+        prop_assert_eq!(message.q, sequence);
     }
 
     #[test]
@@ -161,7 +162,7 @@ proptest! {
         let mut line = Vec::new();
         let (payload, headers) = (Payload::Json("1"), &[][..]);
         let outgoing =
-            Outgoing { i: 7, subject: &subject, payload, headers, traceparent: None };
+            Outgoing { headers, ..Outgoing::plain(7, &subject, payload) };
         json::message(&mut line, &outgoing);
         let message = message_of(std::str::from_utf8(&line).unwrap());
         prop_assert_eq!(message.s, String::from_utf8_lossy(&subject));

@@ -12,7 +12,7 @@ use meridian_proto::codes::is_reconnectable;
 use meridian_proto::command::{Body, Command, Headers};
 use meridian_proto::guard::{FrameGuard, GuardLimits, Violation};
 use meridian_proto::item::{Failure, Item, Message, Reply};
-use meridian_proto::json::{self, DecodeError, Outgoing};
+use meridian_proto::json::{self, DecodeError, Origin, Outgoing};
 use meridian_proto::payload::ContentError;
 use meridian_proto::{CloseCode, Content, ErrorCode, Filter, Payload, Subject, SubjectError};
 use meridian_proto::{frame, limits};
@@ -135,6 +135,8 @@ impl Meaning {
             Item::Error(id, body) => Self::new(*id, "error", body, None),
             Item::Message(body) => Self::new(None, "m", body, Some(body.content())),
             Item::Gap(body) => Self::new(None, "gap", body, None),
+            Item::Live(body) => Self::new(None, "live", body, None),
+            Item::Position(body) => Self::new(None, "pos", body, None),
             Item::Unsubscribed(body) => Self::new(None, "unsub", body, None),
             Item::GoAway(body) => Self::new(None, "goaway", body, None),
             Item::Mesh(body) => Self::new(None, "mesh", body, None),
@@ -206,10 +208,12 @@ fn written_by_the_edge(item: &Item, entry: &Value) -> String {
     };
     let payload = Payload::classify(declared, &sent);
     match item {
-        Item::Message(Message { i, s, h, tp, .. }) => {
+        Item::Message(Message { i, s, q, h, tp, r, .. }) => {
             let (headers, traceparent) = (pairs(h), tp.as_deref());
-            let subject = s.as_bytes();
-            let outgoing = Outgoing { i: *i, subject, payload, headers: &headers, traceparent };
+            let origin = if r.is_some() { Origin::Replay } else { Origin::Live };
+            let plain = Outgoing::plain(*i, s.as_bytes(), payload);
+            let outgoing =
+                Outgoing { sequence: *q, origin, headers: &headers, traceparent, ..plain };
             written(|out| json::message(out, &outgoing))
         }
         Item::Reply(id, Reply::Request(reply)) => {
@@ -330,8 +334,7 @@ fn payloads_are_spelled_as_the_vectors_say() {
             Payload::Bytes(_) => "bytes",
         };
         assert_eq!(kind, text(entry, "kind"), "{entry}");
-        let subject = SUBJECT.as_bytes();
-        let outgoing = Outgoing { i: 7, subject, payload, headers: &[], traceparent: None };
+        let outgoing = Outgoing::plain(7, SUBJECT.as_bytes(), payload);
         assert_eq!(written(|out| json::message(out, &outgoing)), text(entry, "line"), "{entry}");
     }
     for entry in list(&vectors, "to_nats") {

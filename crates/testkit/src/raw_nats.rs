@@ -14,8 +14,9 @@ pub struct RawNats {
 impl RawNats {
     /// Connects to a region's server.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = BufReader::new(TcpStream::connect(address).await.unwrap());
-        let mut client = Self { stream };
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut client = Self { stream: BufReader::new(stream) };
         assert!(client.line().await.starts_with("INFO "));
         let (user, password) = APP_USER;
         let options = format!(r#"{{"user":"{user}","pass":"{password}","verbose":false}}"#);

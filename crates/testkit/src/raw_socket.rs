@@ -41,6 +41,7 @@ impl RawSocket {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(2048).unwrap();
         let stream = socket.connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         Self { stream, received: Vec::new(), items: VecDeque::new() }
     }
 

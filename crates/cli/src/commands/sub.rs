@@ -144,6 +144,8 @@ impl Tail {
                 ));
                 Ok(None)
             }
+            // Positions are for clients that resume, which this one does not.
+            Event::Live(_) | Event::Position(_) => Ok(None),
             Event::Unsubscribed(end) => {
                 let reason = harmless(&end.reason);
                 talk_error(&format!("the edge ended the subscription: {} {reason}", end.code));

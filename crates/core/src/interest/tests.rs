@@ -89,6 +89,7 @@ fn an_interrupted_filter_is_subscribed_again_and_its_members_are_told() {
     for (sid, _) in again {
         interest.prove(sid, 9);
     }
+    assert_eq!(members(&interest, sid), NOBODY, "what comes before the gap belongs to it");
     let proof = interest.proven(9);
     let resumed = [Resumed { group, members: 1 }];
     assert_eq!(proof.resumed, resumed, "only what stood before has a gap");

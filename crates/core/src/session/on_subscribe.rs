@@ -1,5 +1,6 @@
 //! `subscribe`: may this client have this filter, and what shall its frames hold?
 
+use super::outbound::header_forbidden;
 use super::{Effect, Moment, Recover, Session};
 use crate::interest::{Interest, Wishes};
 use crate::namespace::Namespace;
@@ -55,8 +56,7 @@ fn wishes(body: &Subscribe, namespace: &Namespace) -> Result<Wishes, Failure> {
         return Err(Failure::new(ErrorCode::Limit, msg));
     }
     if let Some(refused) = body.hdr.iter().find(|name| !namespace.allows_header(name)) {
-        let msg = format!("header not allowed in {}: {refused}", namespace.name);
-        return Err(Failure::new(ErrorCode::Forbidden, msg));
+        return Err(header_forbidden(refused, namespace));
     }
     let mut headers: Vec<String> = body.hdr.iter().map(|name| name.to_ascii_lowercase()).collect();
     headers.sort_unstable();

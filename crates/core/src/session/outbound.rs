@@ -8,6 +8,9 @@ use meridian_proto::limits::{HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_ID_BYTES_MAX
 use meridian_proto::payload::Content;
 use meridian_proto::{ErrorCode, Subject, trace};
 
+/// Most bytes of a refused header name that a failure repeats.
+const NAME_SHOWN_BYTES_MAX: usize = 64;
+
 /// A message that NATS will take: every byte of it has been checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outbound {
@@ -116,10 +119,16 @@ fn check_name(name: &str, namespace: &Namespace) -> Result<(), Failure> {
     // The allow-list may not open these: `Nats-*` steers JetStream and message tracing.
     let is_reserved = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
     if is_reserved || !namespace.allows_header(name) {
-        let msg = format!("header not allowed in {}: {name}", namespace.name);
-        return Err(Failure::new(ErrorCode::Forbidden, msg));
+        return Err(header_forbidden(name, namespace));
     }
     Ok(())
+}
+
+/// The failure for a header name that does not pass. A refused name may be as long as a message.
+pub(super) fn header_forbidden(name: &str, namespace: &Namespace) -> Failure {
+    let shown = name.get(..name.floor_char_boundary(NAME_SHOWN_BYTES_MAX)).unwrap_or_default();
+    let msg = format!("header not allowed in {}: {shown}", namespace.name);
+    Failure::new(ErrorCode::Forbidden, msg)
 }
 
 fn check_value(name: &str, value: &str) -> Result<(), Failure> {

@@ -3,6 +3,8 @@
 
 use super::{Config, check};
 use config::{Environment, File, FileFormat};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_path_to_error::Segment;
 use std::fmt;
@@ -90,6 +92,15 @@ fn remove(tree: &mut Value, path: &[Segment]) -> bool {
             true
         }
         _ => false,
+    }
+}
+
+/// A name. Environment variables carry no types, so that a name of digits arrives as a number.
+pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        other => Err(D::Error::custom(format!("{other} is no name"))),
     }
 }
 

@@ -60,6 +60,13 @@ fn anonymous_clients_beyond_loopback_must_be_asked_for() {
 }
 
 #[test]
+fn a_name_of_digits_may_come_from_the_environment() {
+    let config = load::from_tree(json!({"edge": {"id": 77, "region": "eu"}})).unwrap();
+    assert_eq!(config.edge.id, "77");
+    assert!(load::from_tree(json!({"edge": {"id": true}})).is_err());
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let mut config = Config::default();
     config.nats.servers = vec!["nats://user:se@cret@host:4222".into()];

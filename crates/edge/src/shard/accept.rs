@@ -6,7 +6,7 @@ use meridian_proto::CloseCode;
 use socket2::SockRef;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -14,6 +14,9 @@ use tracing::{debug, warn};
 /// What a client gets when the edge is full. Plain bytes, before any parsing.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// How long a refused client has to take its answer. Short, because it is one more socket.
+const FULL_LINGER: Duration = Duration::from_millis(300);
 
 /// How long to wait when the process has no descriptor left, so that the loop does not spin.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -40,7 +43,7 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
         debug!(shard = shard.index, connections, handshakes, "full");
         tokio::task::spawn_local(async move {
             // A failure means that the client is gone, which is all that was wanted.
-            drop(timeout(OUT_OF_DESCRIPTORS, stream.write_all(FULL)).await);
+            drop(timeout(FULL_LINGER, refuse(&mut stream)).await);
         });
         return;
     }
@@ -49,6 +52,16 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
     drop(SockRef::from(&stream).set_keepalive(true));
     shard.handshakes.set(handshakes + 1);
     tokio::task::spawn_local(greet(Rc::clone(shard), stream));
+}
+
+/// Says that the edge is full, and reads what the client sends until it closes: a socket that is
+/// closed with its request unread is reset, and the answer is lost with it.
+async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(FULL).await?;
+    stream.shutdown().await?;
+    let mut request = [0; 512];
+    while stream.read(&mut request).await? > 0 {}
+    Ok(())
 }
 
 /// From a socket to a connection. One deadline covers everything up to `connect`.

@@ -175,7 +175,8 @@ impl Shard {
     /// Answers a publish that the NATS server has taken.
     pub(super) fn answer_publish(self: &Rc<Self>, ack: &PendingAck) {
         if let Some(connection) = self.connection(ack.member) {
-            let reply = Reply::Publish(PublishReply { ack: Ack::Edge });
+            let reply =
+                Reply::Publish(PublishReply { ack: Ack::Edge, stream: None, q: None, dup: None });
             connection.send(self, &Item::Reply(ack.command, reply));
         }
     }

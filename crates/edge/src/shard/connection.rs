@@ -32,6 +32,8 @@ pub(crate) struct Connection {
     pub(crate) session: RefCell<Option<Box<Session>>>,
     /// When the client was last heard, in s of the shard's clock.
     pub(crate) heard_at_s: Cell<u32>,
+    /// Control frames before `connect`, for which there is no command budget yet.
+    pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
     pub(crate) chain: Cell<(u32, u32)>,
     outbox: RefCell<Outbox>,
@@ -62,6 +64,7 @@ impl Connection {
             stream,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
+            early_controls: Cell::new(0),
             chain: Cell::new(super::fanout::NO_CHAIN),
             outbox: RefCell::new(Outbox::default()),
             phase: Cell::new(Phase::Open),
@@ -177,7 +180,8 @@ impl Connection {
                 // The close frame is out: now the client closes, or the time is over.
                 Ok(()) => drop(SockRef::from(&this.stream).shutdown(Shutdown::Write)),
                 Err(error) => {
-                    if error.kind() == io::ErrorKind::TimedOut {
+                    // A connection that is closing has been counted already.
+                    if error.kind() == io::ErrorKind::TimedOut && this.is_open() {
                         shard.count_close(CloseCode::Slow);
                     }
                     this.abort(&error);

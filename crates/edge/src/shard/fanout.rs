@@ -7,12 +7,40 @@
 
 use super::Shard;
 use super::connection::Connection;
-use meridian_core::interest::Wishes;
-use meridian_nats::Message;
-use meridian_proto::json::Outgoing;
+use meridian_core::interest::{Sid, Wishes};
+use meridian_nats::{Headers, Message};
+use meridian_proto::json::{Origin, Outgoing};
 use meridian_proto::{Payload, frame, json, trace};
 use std::io::IoSlice;
 use std::rc::Rc;
+
+/// A message as it goes out, whatever way it came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    /// The subject that it was published on.
+    pub(super) subject: &'a [u8],
+    /// Its header block.
+    pub(super) headers: Headers<'a>,
+    /// Its payload.
+    pub(super) payload: &'a [u8],
+    /// Its sequence, of a durable message.
+    pub(super) sequence: Option<u64>,
+    /// Whether it is live or from the store.
+    pub(super) origin: Origin,
+}
+
+impl<'a> Incoming<'a> {
+    /// A message of core NATS.
+    pub(super) fn ephemeral(message: &Message<'a>) -> Self {
+        let Message { subject, headers, payload, .. } = *message;
+        Self { subject, headers, payload, sequence: None, origin: Origin::Live }
+    }
+
+    /// The payload with its kind.
+    pub(super) fn classified(&self) -> Payload<'a> {
+        Payload::classify(self.headers.get("Content-Type"), self.payload)
+    }
+}
 
 /// A connection without a delivery in the batch.
 pub(crate) const NO_CHAIN: (u32, u32) = (END, END);
@@ -56,15 +84,14 @@ struct Delivery {
 
 impl Shard {
     /// Encodes a message for each group that wants it, and flushes a batch that has grown large.
-    pub(super) fn gather(self: &Rc<Self>, message: &Message<'_>) {
+    pub(super) fn gather(self: &Rc<Self>, sid: Sid, message: &Incoming<'_>) {
         let is_large = {
             let interest = self.interest.borrow();
-            let groups = interest.route(message.sid);
+            let groups = interest.route(sid);
             if groups.is_empty() {
                 return;
             }
-            let content_type = message.headers.get("Content-Type");
-            let payload = Payload::classify(content_type, message.payload);
+            let payload = message.classified();
             let batch = &mut *self.batch.borrow_mut();
             for index in groups {
                 let group = interest.group(*index);
@@ -170,29 +197,30 @@ fn collect<'a>(
     }
 }
 
-fn encode(
+/// Appends the frame of a message for a group.
+pub(super) fn encode(
     out: &mut Vec<u8>,
     i: u32,
-    message: &Message<'_>,
+    message: &Incoming<'_>,
     payload: Payload<'_>,
     wishes: Option<&Wishes>,
 ) {
-    let subject = message.subject;
+    let Incoming { subject, sequence, origin, .. } = *message;
+    let plain = Outgoing { i, subject, sequence, origin, payload, headers: &[], traceparent: None };
     let Some(wishes) = wishes else {
-        let plain = Outgoing { i, subject, payload, headers: &[], traceparent: None };
         return frame::text(out, |out| json::message(out, &plain));
     };
-    let headers = wanted_headers(message, wishes);
-    let traceparent = wishes.trace.then(|| sampled_traceparent(message)).flatten();
-    let full = Outgoing { i, subject, payload, headers: &headers, traceparent };
+    let headers = wanted_headers(message.headers, wishes);
+    let traceparent = wishes.trace.then(|| sampled_traceparent(message.headers)).flatten();
+    let full = Outgoing { headers: &headers, traceparent, ..plain };
     frame::text(out, |out| json::message(out, &full));
 }
 
 /// The headers that a group asked for, under the names that it asked with. Values that are not
 /// UTF-8 are left out.
-fn wanted_headers<'a>(message: &Message<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &'a str)> {
+fn wanted_headers<'a>(block: Headers<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &'a str)> {
     let mut headers = Vec::new();
-    for (name, value) in message.headers.iter() {
+    for (name, value) in block.iter() {
         let wanted = wishes.headers.iter().find(|wish| name.eq_ignore_ascii_case(wish.as_bytes()));
         if let (Some(wish), Ok(value)) = (wanted, std::str::from_utf8(value)) {
             headers.push((wish.as_str(), value));
@@ -202,7 +230,7 @@ fn wanted_headers<'a>(message: &Message<'a>, wishes: &'a Wishes) -> Vec<(&'a str
 }
 
 /// A publisher's trace context, if it is well formed and sampled: others would only cost bytes.
-fn sampled_traceparent<'a>(message: &Message<'a>) -> Option<&'a str> {
-    let value = std::str::from_utf8(message.headers.get("traceparent")?).ok()?;
+fn sampled_traceparent(block: Headers<'_>) -> Option<&str> {
+    let value = std::str::from_utf8(block.get("traceparent")?).ok()?;
     (trace::sampled_flag(value) == Some(true)).then_some(value)
 }

@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use meridian_proto::json::SUBPROTOCOL;
 use sha1::{Digest, Sha1};
@@ -80,7 +80,7 @@ pub(crate) async fn run(shard: &Rc<Shard>, stream: TcpStream) -> Option<Upgraded
 
 fn answer(shard: &Shard, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.uri().path() == PATH {
-        return upgrade(request.method(), request.headers()).unwrap_or_else(refusal);
+        return upgrade(request).unwrap_or_else(refusal);
     }
     let mut response = if request.method() == Method::GET {
         let page = shard.page.answer(request.uri().path());
@@ -107,16 +107,25 @@ fn refusal((status, text): Refusal) -> Response<Full<Bytes>> {
     response
 }
 
-fn upgrade(method: &Method, headers: &HeaderMap) -> Result<Response<Full<Bytes>>, Refusal> {
-    if method != Method::GET {
+fn upgrade(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+    if request.method() != Method::GET {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET\n"));
     }
+    if request.version() < Version::HTTP_11 {
+        return Err((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a WebSocket needs HTTP/1.1\n"));
+    }
+    let headers = request.headers();
     let names = |name, token| has_token(headers, name, token);
     if !names(header::CONNECTION, "upgrade") || !names(header::UPGRADE, "websocket") {
         return Err((StatusCode::UPGRADE_REQUIRED, "this is a WebSocket endpoint\n"));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         return Err((StatusCode::UPGRADE_REQUIRED, "only WebSocket version 13 is served\n"));
+    }
+    // RFC 6455 sections 11.3.1 and 11.3.5: neither may appear twice.
+    let is_repeated = |name| headers.get_all(name).iter().count() > 1;
+    if is_repeated(header::SEC_WEBSOCKET_VERSION) || is_repeated(header::SEC_WEBSOCKET_KEY) {
+        return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Version or -Key appears twice\n"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
     let key = key.filter(|key| STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16));

@@ -29,7 +29,7 @@ impl Shard {
     /// Tells a group that messages may be missing, at the place where they flow again. Members
     /// whose subscribe reply is still to come have missed nothing.
     fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
-        let item = Item::Gap(Gap { i: resumed.group, why: "nats".into() });
+        let item = Item::Gap(Gap { i: resumed.group, after: None, upto: None, why: "nats".into() });
         let mut bytes = Vec::new();
         frame::text(&mut bytes, |out| json::write_item(out, &item));
         let interest = self.interest.borrow();

@@ -1,22 +1,22 @@
 //! One client's incoming side: waits without a buffer, reads whole messages, hands them on.
 //!
 //! fastwebsockets reads are not cancel-safe, so they run here, in one task, to their end; a
-//! deadline that passes ends the connection and nothing less.
+//! deadline that passes ends the connection and nothing less. Fragments are joined here and not
+//! by the library, which drops a character that a message's last fragment leaves unfinished.
 
 use super::connection::Connection;
 use super::guarded::{Guarded, GuardedStream};
 use super::{Shard, commands};
 use bytes::Bytes;
 use fastwebsockets::{
-    CloseCode as RfcCloseCode, FragmentCollectorRead, Frame, OpCode, Role, WebSocketError,
-    after_handshake_split,
+    CloseCode as RfcCloseCode, OpCode, Role, WebSocketError, after_handshake_split,
 };
 use meridian_proto::CloseCode;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Why a connection's incoming side is over.
 enum End {
@@ -91,18 +91,19 @@ async fn serve_burst(
     ahead: Bytes,
 ) -> Result<(), End> {
     let guarded = Guarded::new(connection, shard.limits.guard, ahead);
-    let (mut read, _) =
+    let (mut frames, _) =
         after_handshake_split(GuardedStream(&guarded), tokio::io::sink(), Role::Server);
-    read.set_auto_close(false);
-    read.set_auto_pong(false);
+    frames.set_auto_close(false);
+    frames.set_auto_pong(false);
     // The guard holds the limit; the library's own is off by one.
-    read.set_max_message_size(shard.limits.guard.message_bytes_max as usize + 1);
-    let mut frames = FragmentCollectorRead::new(read);
+    frames.set_max_message_size(shard.limits.guard.message_bytes_max as usize + 1);
     let patience = Duration::from_millis(MESSAGE_ASSEMBLY_MS_MAX);
+    let mut deadline = Instant::now() + patience;
+    let mut fragments: Option<Fragments> = None;
     let mut returned: u32 = 0;
     loop {
         let mut no_sends = |_| async { Ok::<(), WebSocketError>(()) };
-        let read = timeout(patience, frames.read_frame(&mut no_sends)).await;
+        let read = timeout_at(deadline, frames.read_frame(&mut no_sends)).await;
         connection.heard_at_s.set(shard.now_s());
         if let Err(failure) = shard.spend_controls(connection, guarded.take_controls()) {
             return Err(End::Close(CloseCode::PolicyViolation, failure));
@@ -112,31 +113,62 @@ async fn serve_burst(
             Ok(Err(error)) => return Err(end_of(&error, &guarded)),
             Err(_) => return Err(End::Close(CloseCode::PolicyViolation, "message took too long")),
         };
-        returned = returned.wrapping_add(1);
-        handle(shard, connection, &frame)?;
-        drop(frame);
+        // The guard has judged the order, number and size of the fragments.
+        match (frame.opcode, frame.fin) {
+            (OpCode::Text | OpCode::Binary, false) => {
+                fragments = Some(Fragments { opcode: frame.opcode, bytes: frame.payload.to_vec() });
+            }
+            (OpCode::Continuation, is_last) => {
+                if let Some(message) = &mut fragments {
+                    message.bytes.extend_from_slice(&frame.payload);
+                }
+                if let Some(message) = fragments.take_if(|_| is_last) {
+                    returned = returned.wrapping_add(1);
+                    handle(shard, connection, message.opcode, &message.bytes)?;
+                }
+            }
+            (opcode, _) => {
+                returned = returned.wrapping_add(1);
+                handle(shard, connection, opcode, &frame.payload)?;
+            }
+        }
         if !connection.is_open() || guarded.is_quiet(returned) {
             return Ok(());
+        }
+        // A control frame between fragments gives their message no more time.
+        if fragments.is_none() {
+            deadline = Instant::now() + patience;
         }
     }
 }
 
-fn handle(shard: &Rc<Shard>, connection: &Rc<Connection>, frame: &Frame<'_>) -> Result<(), End> {
-    match frame.opcode {
+/// A message of which the last fragment is still to come.
+struct Fragments {
+    opcode: OpCode,
+    bytes: Vec<u8>,
+}
+
+fn handle(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    opcode: OpCode,
+    payload: &[u8],
+) -> Result<(), End> {
+    match opcode {
         OpCode::Text => {
-            let text = std::str::from_utf8(&frame.payload);
+            let text = std::str::from_utf8(payload);
             let text = text.map_err(|_| End::Close(CloseCode::InvalidUtf8, "invalid UTF-8"))?;
             commands::perform(shard, connection, text);
             Ok(())
         }
         OpCode::Ping => {
-            let mut pong = Vec::with_capacity(2 + frame.payload.len());
-            meridian_proto::frame::pong(&mut pong, &frame.payload);
+            let mut pong = Vec::with_capacity(2 + payload.len());
+            meridian_proto::frame::pong(&mut pong, payload);
             connection.write(shard, &[IoSlice::new(&pong)]);
             Ok(())
         }
         OpCode::Pong => Ok(()),
-        OpCode::Close => Err(answer_to_close(&frame.payload)),
+        OpCode::Close => Err(answer_to_close(payload)),
         OpCode::Binary => Err(End::Close(CloseCode::Unsupported, CloseCode::Unsupported.reason())),
         OpCode::Continuation => {
             Err(End::Close(CloseCode::ProtocolError, "unexpected continuation"))

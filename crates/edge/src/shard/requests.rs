@@ -25,9 +25,11 @@ impl Shard {
             let text = (std::str::from_utf8(name), std::str::from_utf8(value));
             let (Ok(name), Ok(value)) = text else { continue };
             if namespace.is_some_and(|namespace| namespace.allows_header(name)) {
-                headers.push((name, value));
+                headers.push((name.to_ascii_lowercase(), value));
             }
         }
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let mut bytes = Vec::new();
         frame::text(&mut bytes, |out| {
             json::request_reply(out, request.command, payload, &headers);

@@ -1,6 +1,7 @@
 //! The shard's NATS connection: keeps one, subscribes again after a loss, and turns what comes
 //! into batches, replies and proofs.
 
+use super::fanout::Incoming;
 use super::{ConnectionKey, Shard};
 use crate::error::Error;
 use meridian_core::session::Outbound;
@@ -212,7 +213,7 @@ fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats:
             Op::Message(message) if message.sid == INBOX_SID => shard.answer_request(&message),
             Op::Message(message) => {
                 shard.counters.add_message();
-                shard.gather(&message);
+                shard.gather(message.sid, &Incoming::ephemeral(&message));
             }
             Op::Pong => {
                 // Frames before the proof belong before the replies that it brings.

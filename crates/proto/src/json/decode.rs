@@ -4,9 +4,9 @@ use crate::codes::ErrorCode;
 use crate::command::{Body, Command};
 use crate::item::{Failure, Item, Reply};
 use crate::limits::COMMANDS_PER_FRAME_MAX;
-use serde::de::DeserializeOwned;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::fmt;
 
 /// Why a line is not a command, or not an item.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -25,7 +25,8 @@ pub enum DecodeError {
 /// Longest text of a refusal in bytes.
 const DETAIL_BYTES_MAX: usize = 200;
 
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+/// The fields of a line in order of appearance, repeated ones included: a map would hide them.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// Commands of the protocol that this version answers with 108.
 const UNSERVED: [&str; 4] = ["presence", "presence_stats", "history", "refresh"];
@@ -56,13 +57,13 @@ fn fields(line: &str) -> Result<Fields<'_>, DecodeError> {
 fn command(line: &str) -> Result<Command, DecodeError> {
     let mut fields = fields(line)?;
     let id = take_id(&mut fields)?;
-    let Some((name, raw)) = fields.pop_first() else {
+    let Some((name, raw)) = fields.take_first() else {
         return match id {
             None => Ok(Command { id, body: Body::Heartbeat }),
             Some(_) => refuse(id, ErrorCode::BadRequest, "an id without a command".into()),
         };
     };
-    if let Some((second, _)) = fields.pop_first() {
+    if let Some((second, _)) = fields.take_first() {
         let detail = format!("two commands in one object: {name} and {second}");
         return refuse(id, ErrorCode::BadRequest, detail);
     }
@@ -90,7 +91,7 @@ fn command(line: &str) -> Result<Command, DecodeError> {
 pub fn item(line: &str) -> Result<Item, DecodeError> {
     let mut fields = fields(line)?;
     let id = take_id(&mut fields)?;
-    let Some((name, raw)) = fields.pop_first() else {
+    let Some((name, raw)) = fields.take_first() else {
         return Ok(match id {
             None => Item::Heartbeat,
             Some(id) => Item::Reply(id, Reply::Unsubscribe),
@@ -100,6 +101,8 @@ pub fn item(line: &str) -> Result<Item, DecodeError> {
         ("error", id) => Item::Error(id, body(id, &name, raw)?),
         ("m", None) => Item::Message(body(id, &name, raw)?),
         ("gap", None) => Item::Gap(body(id, &name, raw)?),
+        ("live", None) => Item::Live(body(id, &name, raw)?),
+        ("pos", None) => Item::Position(body(id, &name, raw)?),
         ("unsub", None) => Item::Unsubscribed(body(id, &name, raw)?),
         ("goaway", None) => Item::GoAway(body(id, &name, raw)?),
         ("mesh", None) => Item::Mesh(body(id, &name, raw)?),
@@ -112,7 +115,10 @@ pub fn item(line: &str) -> Result<Item, DecodeError> {
 }
 
 fn take_id(fields: &mut Fields<'_>) -> Result<Option<u32>, DecodeError> {
-    let Some(raw) = fields.remove("id") else { return Ok(None) };
+    let Some(raw) = fields.take("id") else { return Ok(None) };
+    if fields.take("id").is_some() {
+        return refuse(None, ErrorCode::BadRequest, "more than one id".into());
+    }
     match raw.get().parse::<u32>() {
         Ok(id) if id > 0 => Ok(Some(id)),
         _ => {
@@ -145,6 +151,41 @@ fn shorten(mut detail: String) -> String {
         detail.push('…');
     }
     detail
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
+        let position = self.0.iter().position(|(other, _)| other == name)?;
+        Some(self.0.remove(position).1)
+    }
+
+    fn take_first(&mut self) -> Option<(String, &'a RawValue)> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
 }
 
 #[cfg(test)]
@@ -181,6 +222,10 @@ mod tests {
         assert_eq!(refusal(r#"{"id":0,"connect":{}}"#), (None, ErrorCode::BadRequest));
         let two = r#"{"id":3,"connect":{},"publish":{"s":"a"}}"#;
         assert_eq!(refusal(two), (Some(3), ErrorCode::BadRequest));
+        let twice = r#"{"id":3,"publish":{"s":"a"},"publish":{"s":"b"}}"#;
+        assert_eq!(refusal(twice), (Some(3), ErrorCode::BadRequest));
+        let two_ids = r#"{"id":3,"id":4,"publish":{"s":"a"}}"#;
+        assert_eq!(refusal(two_ids), (None, ErrorCode::BadRequest));
     }
 
     #[test]

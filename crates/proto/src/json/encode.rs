@@ -20,6 +20,8 @@ pub fn item(out: &mut Vec<u8>, item: &Item) {
         Item::Error(id, body) => line(out, *id, "error", body),
         Item::Message(body) => line(out, None, "m", body),
         Item::Gap(body) => line(out, None, "gap", body),
+        Item::Live(body) => line(out, None, "live", body),
+        Item::Position(body) => line(out, None, "pos", body),
         Item::Unsubscribed(body) => line(out, None, "unsub", body),
         Item::GoAway(body) => line(out, None, "goaway", body),
         Item::Mesh(body) => line(out, None, "mesh", body),

@@ -13,6 +13,10 @@ pub struct Outgoing<'a> {
     /// The NATS subject. Publishers inside the mesh may use any bytes but white space; what is not
     /// UTF-8 is shown with replacement characters.
     pub subject: &'a [u8],
+    /// Sequence in the stream, of a durable message.
+    pub sequence: Option<u64>,
+    /// Whether it is live or from the store.
+    pub origin: Origin,
     /// The payload with its kind.
     pub payload: Payload<'a>,
     /// Header names and values to pass on, in order of appearance.
@@ -21,14 +25,36 @@ pub struct Outgoing<'a> {
     pub traceparent: Option<&'a str>,
 }
 
+impl<'a> Outgoing<'a> {
+    /// A live ephemeral message without headers.
+    #[must_use]
+    pub fn plain(i: u32, subject: &'a [u8], payload: Payload<'a>) -> Self {
+        let (sequence, origin) = (None, Origin::Live);
+        Self { i, subject, sequence, origin, payload, headers: &[], traceparent: None }
+    }
+}
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// As it was published.
+    Live,
+    /// Out of the store, for one client; spelled `"r":1`.
+    Replay,
+}
+
 /// Appends `{"m":{…}}` without a line end.
 pub fn message(out: &mut Vec<u8>, message: &Outgoing<'_>) {
     out.extend_from_slice(b"{\"m\":{\"i\":");
-    decimal(out, message.i);
+    decimal(out, u64::from(message.i));
     out.extend_from_slice(b",\"s\":");
     match std::str::from_utf8(message.subject) {
         Ok(subject) => string(out, subject),
         Err(_) => string(out, &String::from_utf8_lossy(message.subject)),
+    }
+    if let Some(sequence) = message.sequence {
+        out.extend_from_slice(b",\"q\":");
+        decimal(out, sequence);
     }
     payload(out, message.payload, b",");
     headers(out, message.headers);
@@ -36,13 +62,16 @@ pub fn message(out: &mut Vec<u8>, message: &Outgoing<'_>) {
         out.extend_from_slice(b",\"tp\":");
         string(out, traceparent);
     }
+    if message.origin == Origin::Replay {
+        out.extend_from_slice(b",\"r\":1");
+    }
     out.extend_from_slice(b"}}");
 }
 
 /// Appends `{"id":…,"request":{…}}` without a line end.
 pub fn request_reply(out: &mut Vec<u8>, id: u32, body: Payload<'_>, names: &[(&str, &str)]) {
     out.extend_from_slice(b"{\"id\":");
-    decimal(out, id);
+    decimal(out, u64::from(id));
     out.extend_from_slice(b",\"request\":{");
     payload(out, body, b"");
     let start = out.len();
@@ -123,8 +152,8 @@ fn string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-fn decimal(out: &mut Vec<u8>, number: u32) {
-    CompactFormatter.write_u32(out, number).expect("a number into memory cannot fail");
+fn decimal(out: &mut Vec<u8>, number: u64) {
+    CompactFormatter.write_u64(out, number).expect("a number into memory cannot fail");
 }
 
 #[cfg(test)]
@@ -140,6 +169,8 @@ mod tests {
     const PLAIN: Outgoing<'_> = Outgoing {
         i: 7,
         subject: b"orders.eu.1",
+        sequence: None,
+        origin: Origin::Live,
         payload: Payload::Empty,
         headers: &[],
         traceparent: None,
@@ -163,6 +194,12 @@ mod tests {
         let outgoing = Outgoing { headers: &headers, traceparent: Some("00-x"), ..PLAIN };
         let both = r#""h":{"x-kind":"fill","x-tag":["a","b\""]},"tp":"00-x""#;
         assert_eq!(written(&outgoing), format!(r#"{{"m":{{"i":7,"s":"orders.eu.1",{both}}}}}"#));
+    }
+
+    #[test]
+    fn durable_messages_carry_their_sequence_and_replayed_ones_say_so() {
+        let outgoing = Outgoing { sequence: Some(9), origin: Origin::Replay, ..PLAIN };
+        assert_eq!(written(&outgoing), r#"{"m":{"i":7,"s":"orders.eu.1","q":9,"r":1}}"#);
     }
 
     #[test]

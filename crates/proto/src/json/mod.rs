@@ -7,7 +7,7 @@ mod message;
 
 pub use decode::{DecodeError, commands, item, items};
 pub use encode::{command, item as write_item};
-pub use message::{Outgoing, message, request_reply};
+pub use message::{Origin, Outgoing, message, request_reply};
 
 /// The WebSocket subprotocol of this codec.
 pub const SUBPROTOCOL: &str = "meridian.v1.json";
