@@ -9,6 +9,7 @@ use crate::notice::Notices;
 use crate::options::{Options, PublishOptions, SubscribeOptions};
 use crate::payload::PayloadBuf;
 use crate::pending::Effect;
+use crate::resume::Tracker;
 use crate::subscription::{Closer, Subscription};
 use crate::writer::{self, Call};
 use meridian_proto::command::{Ack, Body, Command, Connect, Publish, Request, Subscribe};
@@ -82,7 +83,8 @@ impl Client {
             f: filter.to_owned(),
             hdr: options.hdr,
             trace: options.trace,
-            ..Subscribe::default()
+            recover: options.resume.as_ref().map(|point| point.position.clone()),
+            from: options.from,
         });
         match self.call(body, Effect::Open(sender), self.reply_timeout).await? {
             Reply::Subscribe(reply) => {
@@ -91,7 +93,8 @@ impl Client {
                     reply_timeout: self.reply_timeout,
                     done: false,
                 };
-                Ok(Subscription { filter: filter.to_owned(), reply, events, closer })
+                let tracker = Tracker::new(filter, &reply, options.resume);
+                Ok(Subscription { filter: filter.to_owned(), reply, events, tracker, closer })
             }
             other => Err(unexpected(&other)),
         }

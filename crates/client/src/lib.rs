@@ -38,6 +38,7 @@ mod options;
 mod payload;
 mod pending;
 mod reader;
+mod resume;
 mod subscription;
 mod writer;
 
@@ -46,4 +47,5 @@ pub use error::{Closed, Error};
 pub use notice::{Notice, Notices};
 pub use options::{Options, PublishOptions, SubscribeOptions};
 pub use payload::PayloadBuf;
+pub use resume::ResumePoint;
 pub use subscription::{Event, Subscription};

@@ -1,6 +1,7 @@
 //! What a caller may choose. Every default is usable.
 
 use crate::defaults::{CONNECT_TIMEOUT, EVENTS_QUEUED_MAX, REPLY_TIMEOUT};
+use crate::resume::ResumePoint;
 use meridian_proto::command::{Ack, Headers};
 use std::time::Duration;
 
@@ -44,13 +45,19 @@ pub struct SubscribeOptions {
     pub hdr: Vec<String>,
     /// Deliver `tp` on sampled messages.
     pub trace: bool,
+    /// Go on where an earlier subscription on the same filter stood.
+    pub resume: Option<ResumePoint>,
+    /// Start from history, as the protocol spells it: `{"last":50}`, `{"time":"…"}` or
+    /// `{"last_per_subject":true}`. Durable filters only.
+    pub from: Option<serde_json::Value>,
     /// Events that may wait before the whole connection stops reading, at least 1. Default 1,024.
     pub events_max: usize,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        Self { hdr: Vec::new(), trace: false, events_max: EVENTS_QUEUED_MAX }
+        let (resume, from) = (None, None);
+        Self { hdr: Vec::new(), trace: false, resume, from, events_max: EVENTS_QUEUED_MAX }
     }
 }
 

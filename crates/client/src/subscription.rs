@@ -3,6 +3,7 @@
 use crate::connection::WeakLink;
 use crate::error::Error;
 use crate::pending::{Effect, Waiting};
+use crate::resume::{ResumePoint, Tracker};
 use crate::writer::{self, Call};
 use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Gap, Mark, Message, SubscribeReply, Unsubscribed};
@@ -35,6 +36,8 @@ pub struct Subscription {
     pub(crate) filter: String,
     pub(crate) reply: SubscribeReply,
     pub(crate) events: mpsc::Receiver<Event>,
+    /// None on an ephemeral filter.
+    pub(crate) tracker: Option<Tracker>,
     pub(crate) closer: Closer,
 }
 
@@ -49,12 +52,41 @@ impl Subscription {
     /// The next event, or `None` when the subscription or the connection has ended; then
     /// [`crate::Client::closed`] says why. Cancel-safe.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        loop {
+            let event = self.events.recv().await?;
+            if self.note(&event) {
+                return Some(event);
+            }
+        }
     }
 
     /// The next event if one has already arrived.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.events.try_recv().ok()
+        loop {
+            let event = self.events.try_recv().ok()?;
+            if self.note(&event) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// From where another subscription on this filter, at any edge of any region, goes on after the
+    /// last event that was read here. `None` on an ephemeral filter.
+    #[must_use]
+    pub fn resume_point(&self) -> Option<ResumePoint> {
+        self.tracker.as_ref().map(Tracker::point)
+    }
+
+    /// Notes where the subscription stands. False for a message that was shown before.
+    fn note(&mut self, event: &Event) -> bool {
+        let Some(tracker) = &mut self.tracker else { return true };
+        match event {
+            Event::Message(message) => return tracker.show(message),
+            Event::Live(mark) | Event::Position(mark) => tracker.mark(mark.q),
+            Event::Gap(gap) => tracker.mark(gap.upto.unwrap_or_default()),
+            Event::Unsubscribed(_) => {}
+        }
+        true
     }
 
     /// The filter as it was asked for.

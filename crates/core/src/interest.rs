@@ -51,6 +51,15 @@ pub struct Group<K> {
     waiting: Vec<(K, Option<u32>)>,
 }
 
+/// When a member of a filter begins to receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// As soon as the interest is proven.
+    AtProof,
+    /// When the caller says so, by [`Interest::admit`]: a durable filter replays first.
+    ByCaller,
+}
+
 /// What a join asks of the caller.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Join {
@@ -80,6 +89,8 @@ pub struct Proof<K> {
     pub proven: Vec<Proven<K>>,
     /// Groups that were interrupted and are whole again.
     pub resumed: Vec<Resumed>,
+    /// Filters whose members the caller admits, and that stand now, or again.
+    pub standing: Vec<Sid>,
 }
 
 /// A group whose members may have missed messages.
@@ -126,14 +137,20 @@ impl<K: Copy + Eq> Interest<K> {
         command: Option<u32>,
         filter: &Filter,
         wishes: Wishes,
+        admission: Admission,
     ) -> (u32, Join) {
         let slot = self.slot_of(filter);
         let group = self.group_of(slot, wishes);
         let slot = &mut self.slots[slot as usize];
         slot.idle_until_ms = None;
+        slot.admission = admission;
         let join = match slot.state {
             State::New => Join::Subscribe(slot.sid),
             State::Proving => Join::Wait,
+            State::Live if admission == Admission::ByCaller => {
+                self.groups[group as usize].waiting.push((member, command));
+                return (group + 1, Join::Ready);
+            }
             State::Live => {
                 self.groups[group as usize].members.push(member);
                 return (group + 1, Join::Ready);
@@ -151,12 +168,16 @@ impl<K: Copy + Eq> Interest<K> {
 
     /// The server answered all pings up to number `ping`: what it read before stands.
     pub fn proven(&mut self, ping: u64) -> Proof<K> {
-        let mut proof = Proof { proven: Vec::new(), resumed: Vec::new() };
+        let mut proof = Proof { proven: Vec::new(), resumed: Vec::new(), standing: Vec::new() };
         while self.proving.front().is_some_and(|(number, _)| *number <= ping) {
             let Some((_, sid)) = self.proving.pop_front() else { break };
             let Some(slot) = slot::find_mut(&mut self.slots, sid) else { continue };
             slot.state = State::Live;
             let was_interrupted = std::mem::take(&mut slot.interrupted);
+            if slot.admission == Admission::ByCaller {
+                proof.standing.push(sid);
+                continue;
+            }
             for index in &slot.groups {
                 let group = &mut self.groups[*index as usize];
                 if was_interrupted && !group.members.is_empty() {
@@ -170,6 +191,28 @@ impl<K: Copy + Eq> Interest<K> {
             }
         }
         proof
+    }
+
+    /// The sid of a filter that is held.
+    #[must_use]
+    pub fn sid_of(&self, filter: &Filter) -> Option<Sid> {
+        self.by_filter.get(filter).map(|slot| self.slots[*slot as usize].sid)
+    }
+
+    /// The filter of a sid that is held.
+    #[must_use]
+    pub fn filter_of(&self, sid: Sid) -> Option<&Filter> {
+        slot::find(&self.slots, sid).map(|slot| &slot.filter)
+    }
+
+    /// Lets a member of a filter that the caller admits receive from now on. Without effect if it
+    /// has left meanwhile.
+    pub fn admit(&mut self, group: u32, member: K) {
+        let Some(group) = self.groups.get_mut(group.wrapping_sub(1) as usize) else { return };
+        if let Some(position) = group.waiting.iter().position(|(other, _)| *other == member) {
+            group.waiting.swap_remove(position);
+            group.members.push(member);
+        }
     }
 
     /// NATS refused the filter: whoever waited for its proof is returned, to be told.
@@ -258,7 +301,8 @@ impl<K: Copy + Eq> Interest<K> {
     /// a filter whose gap is still to be told: what comes before that is part of the gap.
     #[must_use]
     pub fn route(&self, sid: Sid) -> &[u32] {
-        let slot = slot::find(&self.slots, sid).filter(|slot| !slot.interrupted);
+        let tells_gap = |slot: &&Slot| slot.interrupted && slot.admission == Admission::AtProof;
+        let slot = slot::find(&self.slots, sid).filter(|slot| !tells_gap(slot));
         slot.map_or(&[], |slot| &slot.groups)
     }
 

@@ -7,6 +7,8 @@ use meridian_proto::{Filter, Subject};
 pub enum Class {
     /// Core NATS: lowest latency, at most once.
     Ephemeral,
+    /// Stored in a stream with a copy in each region: in order, with positions to resume from.
+    Durable,
 }
 
 /// One declared subject space.
@@ -18,6 +20,8 @@ pub struct Namespace {
     pub pattern: Filter,
     /// How its messages are delivered.
     pub class: Class,
+    /// The stream that holds this region's copy, of a durable namespace; empty otherwise.
+    pub copy: String,
     /// Whether clients may publish.
     pub publish: Permission,
     /// Whether clients may send requests.
@@ -111,6 +115,7 @@ pub(crate) mod tests {
             name: name.into(),
             pattern: Filter::parse(pattern).unwrap(),
             class: Class::Ephemeral,
+            copy: String::new(),
             publish: permission,
             request: permission,
             headers: vec!["x-kind".into()],

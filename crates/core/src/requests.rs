@@ -30,8 +30,17 @@ pub struct Waiting<K> {
     pub member: K,
     /// The command to answer.
     pub command: u32,
-    /// The namespace's place in configuration, whose header rules hold for the answer.
-    pub namespace: usize,
+    /// What the answer is for.
+    pub purpose: Purpose,
+}
+
+/// What an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A client's request, whose answer goes by the header rules of the namespace at this place.
+    Answer(usize),
+    /// The proof that a stream has stored a client's publish.
+    Stored,
 }
 
 impl<K: Copy> Default for Requests<K> {
@@ -97,7 +106,7 @@ mod tests {
     use super::*;
 
     fn request(command: u32) -> Waiting<u8> {
-        Waiting { member: 1, command, namespace: 0 }
+        Waiting { member: 1, command, purpose: Purpose::Answer(0) }
     }
 
     #[test]

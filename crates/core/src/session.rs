@@ -8,16 +8,18 @@ mod on_publish;
 mod on_request;
 mod on_subscribe;
 mod outbound;
+mod start;
 #[cfg(test)]
 mod tests;
 
 pub use on_connect::{Greeting, greet};
 pub use outbound::Outbound;
+pub use start::{From, Recover, Start};
 
 use crate::interest::{Interest, Wishes};
 use crate::policy::Policy;
 use crate::rate::TokenBucket;
-use meridian_proto::command::{Ack, Body, Command, Unsubscribe};
+use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
 use meridian_proto::{ErrorCode, Filter};
 
@@ -57,8 +59,8 @@ pub enum Effect {
         filter: Filter,
         /// What the frames shall hold.
         wishes: Wishes,
-        /// Whether the client asked to recover, which nobody can on an ephemeral namespace.
-        recover: Recover,
+        /// Where it starts.
+        start: Start,
     },
     /// Leave the interest table, then send the item.
     Unsubscribe(u32, Item),
@@ -68,6 +70,8 @@ pub enum Effect {
         id: Option<u32>,
         /// The message.
         message: Outbound,
+        /// What proves that it arrived.
+        proof: PublishProof,
     },
     /// Hand a message to NATS with a reply subject, and answer with what comes back.
     Request {
@@ -82,13 +86,13 @@ pub enum Effect {
     },
 }
 
-/// Whether a subscribe asked for a position to be recovered.
+/// What proves that a publish arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recover {
-    /// It did.
-    Asked,
-    /// It did not.
-    NotAsked,
+pub enum PublishProof {
+    /// The region's NATS server has processed it.
+    Server,
+    /// A stream has stored it.
+    Stored,
 }
 
 /// What a decision may depend on beside its session.
@@ -122,14 +126,20 @@ impl Session {
     }
 
     /// Notes a subscription that the interest table accepted.
-    pub fn hold(&mut self, subscription: u32, recover: Recover) {
+    pub fn hold(&mut self, subscription: u32, start: &Start) {
         self.subscriptions.push(subscription);
-        if recover == Recover::Asked {
+        if *start == Start::Ephemeral(Recover::Asked) {
             self.recover_asked.push(subscription);
         }
     }
 
-    /// The reply to a subscribe whose interest stands.
+    /// Whether a subscription is held.
+    #[must_use]
+    pub fn holds(&self, subscription: u32) -> bool {
+        self.subscriptions.contains(&subscription)
+    }
+
+    /// The reply to a subscribe on an ephemeral filter whose interest stands.
     pub fn subscribed(&mut self, subscription: u32) -> SubscribeReply {
         let asked = self.recover_asked.iter().position(|asked| *asked == subscription);
         let asked = asked.map(|position| self.recover_asked.swap_remove(position)).is_some();
@@ -201,17 +211,5 @@ impl Session {
             return Ok(Effect::Unsubscribe(body.i, Item::Error(None, failure)));
         };
         Ok(Effect::Unsubscribe(body.i, Item::Reply(id, Reply::Unsubscribe)))
-    }
-}
-
-/// The acknowledgement that a publish gets: none without an id, whatever it asks for.
-fn acknowledgement(id: Option<u32>, asked: Option<Ack>) -> Result<Option<u32>, Failure> {
-    match asked {
-        Some(Ack::Stream) => {
-            let failure = Failure::new(ErrorCode::NotAvailable, "no stream covers this subject");
-            Err(failure.hint("ask for ack \"edge\""))
-        }
-        Some(Ack::None) => Ok(None),
-        Some(Ack::Edge) | None => Ok(id),
     }
 }

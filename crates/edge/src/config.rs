@@ -11,6 +11,7 @@ mod tests;
 pub use load::ConfigErrors;
 
 use meridian_core::{Policy, SessionLimits};
+use meridian_nats::streams::DurableNamespace;
 use meridian_proto::limits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -211,6 +212,46 @@ pub struct NamespaceSection {
     /// Headers that pass between clients and NATS, beside `content-type`.
     #[serde(default)]
     pub headers: Vec<String>,
+    /// The stream of a durable namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamSection>,
+}
+
+/// The stream of a durable namespace: one in the home region, a mirror in every other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StreamSection {
+    /// The stem of the streams' names. Default: the namespace's name in upper case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Counted up to begin anew.
+    #[serde(default = "one")]
+    pub epoch: u32,
+    /// The region that writes go to.
+    pub home: String,
+    /// Servers of a region that store each message: 1, 3 or 5.
+    #[serde(default = "one_replica")]
+    pub replicas: usize,
+    /// Messages are deleted when they are this old, in s; 0 means never.
+    #[serde(default)]
+    pub max_age_s: u64,
+    /// The oldest message of a subject is deleted when there are more; 0 means no limit.
+    #[serde(default)]
+    pub max_messages_per_subject: i64,
+    /// The oldest messages are deleted when the stream is larger, in bytes; 0 means no limit.
+    #[serde(default)]
+    pub max_bytes: i64,
+    /// How long a `Nats-Msg-Id` is remembered, in s; 0 means the server's default of 120.
+    #[serde(default)]
+    pub duplicate_window_s: u64,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn one_replica() -> usize {
+    1
 }
 
 /// How messages of a namespace are delivered.
@@ -220,9 +261,17 @@ pub enum ClassName {
     /// Core NATS: lowest latency, at most once.
     #[default]
     Ephemeral,
+    /// Stored, in order, with positions to resume from.
+    Durable,
 }
 
 impl Config {
+    /// The durable namespaces' streams, for creation and for the edges of this region.
+    #[must_use]
+    pub fn durable_namespaces(&self) -> Vec<DurableNamespace> {
+        self.namespaces.iter().filter_map(check::durable).collect()
+    }
+
     /// Reads defaults, then `file`, then the environment, and checks the whole.
     ///
     /// # Errors
@@ -249,7 +298,7 @@ impl Config {
             region: self.edge.region.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             alternates: self.edge.alternates.clone(),
-            namespaces: check::namespaces(&self.namespaces).unwrap_or_default(),
+            namespaces: check::namespaces(&self.namespaces, &self.edge.region).unwrap_or_default(),
             limits: SessionLimits {
                 message_bytes_max: self.limits.message_bytes_max,
                 filters_max: self.limits.filters_max,

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::shard::Orders;
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
+use meridian_nats::streams::{Streams, copy_name};
 use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,6 +24,15 @@ const CHECK: Duration = Duration::from_millis(250);
 
 /// How long to wait before the control connection is made anew after it failed for good.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// How often the region's copies are looked at, once all are there.
+const COPY_LOOK: Duration = Duration::from_secs(5);
+
+/// How often before that: somebody waits.
+const COPY_LOOK_FIRST: Duration = Duration::from_millis(500);
+
+/// How long one look may take, in ms.
+const COPY_PATIENCE_MS: u64 = 2_000;
 
 /// Runs until the edge ends.
 pub(crate) async fn run(config: Arc<Config>, orders: watch::Sender<Orders>) {
@@ -51,6 +61,13 @@ async fn converse(
     let now_ms = || started.elapsed().as_millis() as u64;
     let regions = config.mesh.regions.iter().cloned();
     let mut watch = RegionWatch::new(regions, config.mesh.silence_ms, now_ms());
+    let copies: Vec<String> = config
+        .durable_namespaces()
+        .iter()
+        .map(|namespace| copy_name(namespace, &config.edge.region))
+        .collect();
+    let looking = watch_copies(&control, copies, orders);
+    let mut looking = pin!(looking);
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,11 +89,43 @@ async fn converse(
                     debug!(%error, "heartbeat not sent");
                 }
             }
+            // Never ends; it is polled here so that it ends with the conversation.
+            () = &mut looking => {}
             // Cancel-safe.
             _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");
                 orders.send_modify(|orders| orders.degraded = degraded);
             },
         }
+    }
+}
+
+/// Looks at the region's copies again and again, and tells the shards their epochs. A copy that
+/// cannot be asked keeps the epoch it had: its stream goes on.
+async fn watch_copies(control: &Control, copies: Vec<String>, orders: &watch::Sender<Orders>) {
+    if copies.is_empty() {
+        return std::future::pending().await;
+    }
+    let streams = Streams::new(control).with_patience_ms(COPY_PATIENCE_MS);
+    loop {
+        let mut is_complete = true;
+        for copy in &copies {
+            let known = orders.borrow().epochs.get(copy).cloned();
+            match streams.copy_status(copy).await {
+                Ok(status) if status.epoch.is_some() && status.epoch != known => {
+                    let epoch = status.epoch.unwrap_or_default();
+                    info!(copy, epoch, "the region's copy is there");
+                    orders.send_modify(|orders| {
+                        orders.epochs.insert(copy.clone(), epoch);
+                    });
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    debug!(copy, %error, "the region's copy does not answer");
+                    is_complete &= known.is_some();
+                }
+            }
+        }
+        sleep(if is_complete { COPY_LOOK } else { COPY_LOOK_FIRST }).await;
     }
 }

@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod connection;
 mod drain;
+mod durable;
 mod fanout;
 mod guarded;
 mod handshake;
@@ -17,6 +18,7 @@ mod proofs;
 mod reader;
 mod report;
 mod requests;
+mod store;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;
@@ -28,6 +30,7 @@ use crate::error::Error;
 use crate::page::Page;
 use clock::Due;
 use connection::Connection;
+use durable::Durables;
 use fanout::Batch;
 use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
@@ -39,10 +42,12 @@ use meridian_proto::guard::GuardLimits;
 use report::Counters;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use store::Gets;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use upstream::Upstream;
@@ -52,6 +57,10 @@ const SCRATCH_BYTES: usize = 16 * 1024;
 
 /// Most control frames before `connect`: a client has no reason for any.
 const EARLY_CONTROLS_MAX: u32 = 16;
+
+/// Replays that read the region's copy at once. Others wait for their turn: the store serves a few
+/// hundred a second, and a storm of resumes must not starve what is live.
+const REPLAYS_MAX: usize = 16;
 
 /// What a shard is made of. Handed to its thread.
 pub(crate) struct ShardOptions {
@@ -87,6 +96,11 @@ pub(crate) struct Shard {
     pub(crate) interest: RefCell<Interest<u32>>,
     pub(crate) requests: RefCell<Requests<ConnectionKey>>,
     pub(crate) upstream: Upstream,
+    pub(crate) durables: Durables,
+    pub(crate) gets: Gets,
+    pub(crate) replays: Semaphore,
+    /// Epochs of the region's copies that exist, by stream name, as last ordered.
+    pub(crate) epochs: RefCell<BTreeMap<String, String>>,
     pub(crate) batch: RefCell<Batch>,
     pub(crate) wheel: RefCell<Wheel<Due>>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
@@ -166,6 +180,10 @@ impl Shard {
             interest: RefCell::new(Interest::new(config.limits.interest_linger_ms)),
             requests: RefCell::default(),
             upstream: Upstream::new(&policy.node, index),
+            durables: Durables::default(),
+            gets: Gets::default(),
+            replays: Semaphore::new(REPLAYS_MAX),
+            epochs: RefCell::default(),
             batch: RefCell::default(),
             wheel: RefCell::new(Wheel::new(0)),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),

@@ -96,6 +96,11 @@ impl Control {
         self.client.connection_state() == State::Connected
     }
 
+    /// For the modules of this crate that speak another part of the protocol.
+    pub(crate) fn client(&self) -> &async_nats::Client {
+        &self.client
+    }
+
     /// Publishes at most once. Without a connection it refuses instead of queueing, because a
     /// heartbeat that is delivered late is worse than none.
     ///

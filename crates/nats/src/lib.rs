@@ -9,6 +9,8 @@
 //! - The **control connection** ([`Control`]): async-nats, for what is rare (heartbeats between
 //!   regions now, JetStream and the service API later). It never carries what a browser receives.
 //!
+//! On the control connection stands the administration of durable namespaces' [`streams`].
+//!
 //! Around them stand the reconnect policy as plain values ([`ServerPool`], [`Backoff`]) and the
 //! names of the mesh's internal subjects ([`subjects`]).
 //!
@@ -30,6 +32,7 @@ mod reader;
 mod server_info;
 mod server_pool;
 mod server_url;
+pub mod streams;
 pub mod subjects;
 mod wire_text;
 mod writer;

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod awaited;
+mod durable;
 mod mesh;
 mod raw_nats;
 mod raw_socket;
 mod running_edge;
 
 pub use awaited::{code_of, next_event, next_gap, next_message, next_notice, refusal, text_of};
+pub use durable::with_orders;
 pub use mesh::{TestMesh, TestMeshOptions};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};

@@ -42,6 +42,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
                 publish: true,
                 request: true,
                 headers: vec!["x-kind".into()],
+                stream: None,
             },
             NamespaceSection {
                 name: "quiet".into(),
@@ -50,6 +51,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
                 publish: false,
                 request: false,
                 headers: Vec::new(),
+                stream: None,
             },
         ],
         ..Config::default()

@@ -90,6 +90,7 @@ fn config(nats_url: &str) -> Config {
         publish: true,
         request: true,
         headers: vec!["x-kind".into()],
+        stream: None,
     }];
     config
 }

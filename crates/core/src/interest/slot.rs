@@ -1,6 +1,6 @@
 //! One filter's upstream subscription. Called by the interest table only.
 
-use super::Sid;
+use super::{Admission, Sid};
 use meridian_proto::Filter;
 use slab::Slab;
 
@@ -23,14 +23,23 @@ pub(super) struct Slot {
     pub(super) state: State,
     /// Whether it was live on a connection that is gone.
     pub(super) interrupted: bool,
+    /// When its members begin to receive.
+    pub(super) admission: Admission,
     /// When the linger ends, while nobody wants the filter.
     pub(super) idle_until_ms: Option<u64>,
 }
 
 impl Slot {
     pub(super) fn new(sid: Sid, filter: Filter) -> Self {
-        let groups = Vec::new();
-        Self { sid, filter, groups, state: State::New, interrupted: false, idle_until_ms: None }
+        Self {
+            sid,
+            filter,
+            groups: Vec::new(),
+            state: State::New,
+            interrupted: false,
+            admission: Admission::AtProof,
+            idle_until_ms: None,
+        }
     }
 }
 

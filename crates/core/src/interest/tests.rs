@@ -1,5 +1,6 @@
 //! The interest table's claims, and a random walk against a naive model.
 
+use super::Admission::{AtProof, ByCaller};
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -19,17 +20,17 @@ fn members(interest: &Interest<u8>, sid: Sid) -> Vec<u8> {
 #[test]
 fn the_first_subscriber_subscribes_and_the_reply_waits_for_proof() {
     let mut interest = Interest::new(1000);
-    let (first, join) = interest.join(1, Some(10), &filter("a.>"), Wishes::default());
+    let (first, join) = interest.join(1, Some(10), &filter("a.>"), Wishes::default(), AtProof);
     let Join::Subscribe(sid) = join else { panic!("{join:?}") };
     interest.prove(sid, 5);
-    let (second, join) = interest.join(2, Some(20), &filter("a.>"), Wishes::default());
+    let (second, join) = interest.join(2, Some(20), &filter("a.>"), Wishes::default(), AtProof);
     assert_eq!((second, join), (first, Join::Wait));
     assert_eq!(members(&interest, sid), NOBODY, "nobody receives before the reply");
     assert!(interest.proven(4).proven.is_empty());
     let proven = interest.proven(5).proven;
     assert_eq!(proven.len(), 2);
     assert_eq!(proven[0], Proven { member: 1, command: Some(10), group: first });
-    let (_, join) = interest.join(3, Some(30), &filter("a.>"), Wishes::default());
+    let (_, join) = interest.join(3, Some(30), &filter("a.>"), Wishes::default(), AtProof);
     assert_eq!(join, Join::Ready);
     assert_eq!(members(&interest, sid), [1, 2, 3]);
     assert_eq!(interest.filters(), 1);
@@ -39,8 +40,8 @@ fn the_first_subscriber_subscribes_and_the_reply_waits_for_proof() {
 fn different_wishes_share_the_filter_but_not_the_frame() {
     let mut interest = Interest::new(0);
     let wishes = Wishes { headers: vec!["x".into()], trace: true };
-    let (plain, _) = interest.join(1, None, &filter("a"), Wishes::default());
-    let (traced, join) = interest.join(2, None, &filter("a"), wishes.clone());
+    let (plain, _) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
+    let (traced, join) = interest.join(2, None, &filter("a"), wishes.clone(), AtProof);
     assert_ne!(plain, traced);
     assert_eq!(join, Join::Wait);
     assert_eq!(interest.groups_of(&filter("a")), [plain - 1, traced - 1]);
@@ -51,13 +52,13 @@ fn different_wishes_share_the_filter_but_not_the_frame() {
 #[test]
 fn a_filter_lingers_and_a_return_within_the_linger_costs_nothing() {
     let mut interest = Interest::new(1000);
-    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
     let Join::Subscribe(sid) = join else { panic!("{join:?}") };
     interest.prove(sid, 1);
     interest.proven(1);
     interest.leave(group, 1, 0);
     assert_eq!(interest.expire(999), NOTHING);
-    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
     assert_eq!(join, Join::Ready);
     assert_eq!(interest.expire(1000), NOTHING, "wanted again");
     interest.leave(group, 1, 500);
@@ -65,7 +66,7 @@ fn a_filter_lingers_and_a_return_within_the_linger_costs_nothing() {
     assert_eq!(interest.expire(1500), [sid]);
     assert_eq!(interest.filters(), 0);
     assert_eq!(interest.route(sid), [] as [u32; 0], "a late message finds nobody");
-    let (_, join) = interest.join(2, None, &filter("b"), Wishes::default());
+    let (_, join) = interest.join(2, None, &filter("b"), Wishes::default(), AtProof);
     let Join::Subscribe(other) = join else { panic!("{join:?}") };
     assert_ne!(other, sid);
     assert_eq!(interest.route(sid), [] as [u32; 0], "not even in its old place");
@@ -74,15 +75,15 @@ fn a_filter_lingers_and_a_return_within_the_linger_costs_nothing() {
 #[test]
 fn an_interrupted_filter_is_subscribed_again_and_its_members_are_told() {
     let mut interest = Interest::new(1000);
-    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default());
+    let (group, join) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
     let Join::Subscribe(sid) = join else { panic!("{join:?}") };
     interest.prove(sid, 1);
     interest.proven(1);
-    let (idle, join) = interest.join(1, None, &filter("b"), Wishes::default());
+    let (idle, join) = interest.join(1, None, &filter("b"), Wishes::default(), AtProof);
     assert!(matches!(join, Join::Subscribe(_)));
     interest.leave(idle, 1, 0);
     interest.interrupt();
-    let (_, join) = interest.join(2, Some(7), &filter("c"), Wishes::default());
+    let (_, join) = interest.join(2, Some(7), &filter("c"), Wishes::default(), AtProof);
     let Join::Subscribe(late) = join else { panic!("{join:?}") };
     let again = interest.resume();
     assert_eq!(again.len(), 2, "what only lingered is forgotten: {again:?}");
@@ -104,7 +105,7 @@ fn an_interrupted_filter_is_subscribed_again_and_its_members_are_told() {
 #[test]
 fn a_refused_filter_leaves_nothing_behind() {
     let mut interest = Interest::new(1000);
-    let (group, join) = interest.join(1, Some(5), &filter("a"), Wishes::default());
+    let (group, join) = interest.join(1, Some(5), &filter("a"), Wishes::default(), AtProof);
     let Join::Subscribe(sid) = join else { panic!("{join:?}") };
     interest.prove(sid, 1);
     let told = interest.refuse(&filter("a"));
@@ -112,6 +113,30 @@ fn a_refused_filter_leaves_nothing_behind() {
     assert!(interest.proven(1).proven.is_empty());
     assert_eq!(interest.filters(), 0);
     assert!(interest.refuse(&filter("a")).is_empty());
+}
+
+#[test]
+fn members_of_a_durable_filter_wait_for_the_caller() {
+    let mut interest = Interest::new(1000);
+    let (group, join) = interest.join(1, Some(5), &filter("a"), Wishes::default(), ByCaller);
+    let Join::Subscribe(sid) = join else { panic!("{join:?}") };
+    interest.prove(sid, 1);
+    let proof = interest.proven(1);
+    assert_eq!((proof.standing, proof.proven.len()), (vec![sid], 0));
+    assert_eq!(members(&interest, sid), NOBODY);
+    interest.admit(group, 1);
+    assert_eq!(members(&interest, sid), [1]);
+    let (_, join) = interest.join(2, Some(6), &filter("a"), Wishes::default(), ByCaller);
+    assert_eq!((join, members(&interest, sid)), (Join::Ready, vec![1]));
+    interest.leave(group, 2, 0);
+    interest.admit(group, 2);
+    assert_eq!(members(&interest, sid), [1], "whoever has left is not admitted");
+    interest.interrupt();
+    assert_eq!(members(&interest, sid), [1], "a durable filter repairs instead of a gap");
+    for (sid, _) in interest.resume() {
+        interest.prove(sid, 2);
+    }
+    assert_eq!(interest.proven(2).standing, [sid], "and is told to");
 }
 
 proptest! {
@@ -129,7 +154,8 @@ proptest! {
             match step {
                 0 | 1 if !model.contains_key(&(member, which)) => {
                     let wishes = Wishes { headers: Vec::new(), trace: member == 0 };
-                    let (group, join) = interest.join(member, None, &filters[which], wishes);
+                    let filter = &filters[which];
+                    let (group, join) = interest.join(member, None, filter, wishes, AtProof);
                     model.insert((member, which), group);
                     if let (Join::Subscribe(sid), true) = (join, is_up) {
                         ping += 1;

@@ -1,7 +1,8 @@
 //! `subscribe`: may this client have this filter, and what shall its frames hold?
 
 use super::outbound::header_forbidden;
-use super::{Effect, Moment, Recover, Session};
+use super::start::start;
+use super::{Effect, Moment, Session};
 use crate::interest::{Interest, Wishes};
 use crate::namespace::Namespace;
 use meridian_proto::command::Subscribe;
@@ -30,10 +31,7 @@ impl Session {
             return Err(failure.hint("a filter must lie within one declared pattern"));
         };
         let wishes = wishes(&body, namespace)?;
-        if body.from.is_some() {
-            let msg = format!("{filter} is ephemeral: it has no history to start from");
-            return Err(Failure::new(ErrorCode::NotAvailable, msg));
-        }
+        let start = start(&body, namespace, moment)?;
         if self.subscriptions.len() >= moment.policy.limits.filters_max {
             let msg = format!("{} filters held", self.subscriptions.len());
             return Err(
@@ -45,8 +43,7 @@ impl Session {
             let msg = format!("already subscribed: {filter}");
             return Err(Failure::new(ErrorCode::AlreadySubscribed, msg));
         }
-        let recover = if body.recover.is_some() { Recover::Asked } else { Recover::NotAsked };
-        Ok(Effect::Subscribe { id, filter, wishes, recover })
+        Ok(Effect::Subscribe { id, filter, wishes, start })
     }
 }
 

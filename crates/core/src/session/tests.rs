@@ -1,16 +1,23 @@
 //! The session's claims: what each command leads to, at each limit and one past it.
 
 use super::*;
+use crate::interest::Admission;
 use crate::namespace::tests::namespace;
-use crate::namespace::{Namespaces, Permission};
+use crate::namespace::{Class, Namespace, Namespaces, Permission};
 use crate::policy::SessionLimits;
 use meridian_proto::CloseCode;
+use meridian_proto::command::Position;
 use meridian_proto::json;
 
 fn policy() -> Policy {
     let namespaces = vec![
         namespace("open", "open.>", Permission::Granted),
         namespace("shut", "shut.>", Permission::Denied),
+        Namespace {
+            class: Class::Durable,
+            copy: "KEPT_1".into(),
+            ..namespace("kept", "kept.>", Permission::Granted)
+        },
     ];
     Policy {
         node: "n1".into(),
@@ -114,9 +121,11 @@ fn the_last_filter_is_accepted_and_one_more_is_refused() {
     for (name, expected) in [("a", None), ("a", Some(105)), ("b", None), ("c", Some(106))] {
         let line = format!(r#"{{"id":1,"subscribe":{{"f":"open.{name}"}}}}"#);
         match session.on_command(command(&line), &interest, &moment(&policy)) {
-            Effect::Subscribe { filter, wishes, recover, .. } => {
+            Effect::Subscribe { filter, wishes, start, .. } => {
                 assert_eq!(expected, None, "{name}");
-                session.hold(interest.join(1_u8, None, &filter, wishes).0, recover);
+                let admission = Admission::AtProof;
+                let (held, _) = interest.join(1_u8, None, &filter, wishes, admission);
+                session.hold(held, &start);
             }
             Effect::Send(Item::Error(_, failure)) => {
                 assert_eq!(expected, Some(u16::from(failure.code)), "{name}");
@@ -138,13 +147,53 @@ fn an_ephemeral_filter_says_that_nothing_was_recovered() {
     let mut session = session(&policy);
     let line = r#"{"id":1,"subscribe":{"f":"open.a","recover":{"e":"x","q":1}}}"#;
     let effect = session.on_command(command(line), &Interest::<u8>::new(0), &moment(&policy));
-    let Effect::Subscribe { recover, .. } = effect else { panic!("{effect:?}") };
-    session.hold(7, recover);
+    let Effect::Subscribe { start, .. } = effect else { panic!("{effect:?}") };
+    session.hold(7, &start);
     let reply = session.subscribed(7);
     assert_eq!((reply.recovered, reply.why.as_deref()), (Some(false), Some("ephemeral")));
     assert_eq!(session.subscribed(7).recovered, None, "said once");
     let history = r#"{"id":1,"subscribe":{"f":"open.a","from":{"last":5}}}"#;
     assert_eq!(refused(history), ErrorCode::NotAvailable);
+}
+
+#[test]
+fn a_durable_filter_starts_where_it_is_asked_to() {
+    let start = |more: &str| {
+        let line = format!(r#"{{"id":1,"subscribe":{{"f":"kept.a"{more}}}}}"#);
+        match decide(&line) {
+            Effect::Subscribe { start: Start::Durable(from), .. } => Ok(from),
+            Effect::Send(Item::Error(_, failure)) => Err(failure.code),
+            other => panic!("{line} gave {other:?}"),
+        }
+    };
+    assert_eq!(start(""), Ok(From::New));
+    let position = Position { e: "E".into(), q: 7 };
+    assert_eq!(start(r#","recover":{"e":"E","q":7}"#), Ok(From::Position(position)));
+    assert_eq!(start(r#","from":{"last":500}"#), Ok(From::Last(500)));
+    assert_eq!(start(r#","from":{"last":501}"#), Err(ErrorCode::Limit));
+    assert_eq!(start(r#","from":{"last":0}"#), Err(ErrorCode::Limit));
+    assert_eq!(start(r#","from":{"last_per_subject":true}"#), Ok(From::LastPerSubject));
+    let time = "2026-11-24T09:00:00Z";
+    assert_eq!(start(&format!(r#","from":{{"time":"{time}"}}"#)), Ok(From::Time(time.into())));
+    assert_eq!(start(r#","from":{"time":"\"}"#), Err(ErrorCode::BadRequest));
+    assert_eq!(start(r#","from":{"x":1}"#), Err(ErrorCode::BadRequest));
+    let both = r#","from":{"last":1},"recover":{"e":"E","q":7}"#;
+    assert_eq!(start(both), Err(ErrorCode::BadRequest));
+}
+
+#[test]
+fn a_durable_publish_is_proven_by_the_stream_unless_asked_otherwise() {
+    let proof = |ack: &str| {
+        let line = format!(r#"{{"id":1,"publish":{{"s":"kept.a"{ack}}}}}"#);
+        match decide(&line) {
+            Effect::Publish { id, proof, .. } => (id, proof),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(proof(""), (Some(1), PublishProof::Stored));
+    assert_eq!(proof(r#","ack":"stream""#), (Some(1), PublishProof::Stored));
+    assert_eq!(proof(r#","ack":"edge""#), (Some(1), PublishProof::Server));
+    assert_eq!(proof(r#","ack":"none""#).0, None);
 }
 
 #[test]
@@ -170,7 +219,8 @@ fn headers_pass_only_where_the_namespace_allows_them() {
 fn publish_carries_id_trace_and_content_type_into_nats() {
     let tp = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let line = format!(r#"{{"id":1,"publish":{{"s":"open.a","t":"1","mid":"m","tp":"{tp}"}}}}"#);
-    let Effect::Publish { id: Some(1), message } = decide(&line) else { panic!("refused") };
+    let Effect::Publish { id: Some(1), message, proof } = decide(&line) else { panic!("refused") };
+    assert_eq!(proof, PublishProof::Server);
     let header = |name: &str| {
         let found = message.headers.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())

@@ -5,6 +5,7 @@ use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection};
 use meridian_core::namespace::Permission;
 use meridian_core::{Class, Namespace, Namespaces};
 use meridian_nats::ServerUrl;
+use meridian_nats::streams::{DurableNamespace, copy_name};
 use meridian_proto::Filter;
 
 /// hyper's smallest buffer for a request head.
@@ -61,7 +62,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(check_limits(&config.limits));
-    if let Err(mut errors) = namespaces(&config.namespaces) {
+    if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
         mistakes.append(&mut errors);
     }
     mistakes
@@ -99,7 +100,10 @@ fn check_limits(limits: &LimitsSection) -> Vec<String> {
 }
 
 /// The namespaces of a configuration.
-pub(super) fn namespaces(sections: &[NamespaceSection]) -> Result<Namespaces, Vec<String>> {
+pub(super) fn namespaces(
+    sections: &[NamespaceSection],
+    region: &str,
+) -> Result<Namespaces, Vec<String>> {
     let mut mistakes = Vec::new();
     let mut namespaces: Vec<Namespace> = Vec::new();
     for (index, section) in sections.iter().enumerate() {
@@ -110,8 +114,9 @@ pub(super) fn namespaces(sections: &[NamespaceSection]) -> Result<Namespaces, Ve
         if namespaces.iter().any(|other| other.name == section.name) {
             mistakes.push(format!("{place}.name: {:?} stands twice", section.name));
         }
+        mistakes.extend(check_stream(section).map(|what| format!("{place}.stream: {what}")));
         match Filter::parse(&section.pattern) {
-            Ok(pattern) => namespaces.push(namespace(section, pattern)),
+            Ok(pattern) => namespaces.push(namespace(section, pattern, region)),
             Err(error) => {
                 mistakes.push(format!("{place}.pattern: {:?}: {error}", section.pattern));
             }
@@ -125,14 +130,54 @@ pub(super) fn namespaces(sections: &[NamespaceSection]) -> Result<Namespaces, Ve
     Err(mistakes)
 }
 
-fn namespace(section: &NamespaceSection, pattern: Filter) -> Namespace {
+/// What is wrong with a namespace's stream.
+fn check_stream(section: &NamespaceSection) -> Option<String> {
+    match (section.class, &section.stream) {
+        (ClassName::Ephemeral, None) => None,
+        (ClassName::Ephemeral, Some(_)) => {
+            Some("an ephemeral namespace has none: set class = \"durable\"".into())
+        }
+        (ClassName::Durable, None) => Some("missing: a durable namespace needs its home".into()),
+        (ClassName::Durable, Some(stream)) => {
+            let stem = section.pattern.strip_suffix(".>");
+            let is_literal = stem.is_some_and(|stem| !stem.contains(['*', '>']));
+            if !is_literal {
+                return Some(format!("{:?}: a durable pattern is `a.b.>`", section.pattern));
+            }
+            let name = stream.name.as_ref().is_none_or(|name| is_name(name));
+            (!name || !is_name(&stream.home)).then(|| "name or home is no name".into())
+        }
+    }
+}
+
+/// The stream of a durable namespace.
+pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
+    let stream = section.stream.as_ref()?;
+    let name = section.name.to_ascii_uppercase();
+    Some(DurableNamespace {
+        name: section.name.clone(),
+        pattern: section.pattern.clone(),
+        stream: stream.name.clone().unwrap_or(name),
+        epoch: stream.epoch,
+        home: stream.home.clone(),
+        replicas: stream.replicas,
+        max_age_s: stream.max_age_s,
+        max_messages_per_subject: stream.max_messages_per_subject,
+        max_bytes: stream.max_bytes,
+        duplicate_window_s: stream.duplicate_window_s,
+    })
+}
+
+fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Namespace {
     let permission = |granted| if granted { Permission::Granted } else { Permission::Denied };
     Namespace {
         name: section.name.clone(),
         pattern,
         class: match section.class {
             ClassName::Ephemeral => Class::Ephemeral,
+            ClassName::Durable => Class::Durable,
         },
+        copy: durable(section).map_or_else(String::new, |durable| copy_name(&durable, region)),
         publish: permission(section.publish),
         request: permission(section.request),
         headers: section.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),

@@ -60,7 +60,11 @@ impl Shard {
             }
         }
         let expired = self.interest.borrow_mut().expire(self.now_ms());
-        expired.into_iter().for_each(|sid| self.upstream.unsubscribe(sid));
+        for sid in expired {
+            self.upstream.unsubscribe(sid);
+            self.durables.forget(sid);
+        }
+        self.audit_durables();
         self.report.publish(&self.counters, self.interest.borrow().filters());
     }
 

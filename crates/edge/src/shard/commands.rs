@@ -2,16 +2,20 @@
 
 use super::Shard;
 use super::connection::Connection;
+use super::durable::Joiner;
 use super::upstream::PendingAck;
 use meridian_core::Effect;
-use meridian_core::interest::{Join, Proven, Wishes};
-use meridian_core::requests::Waiting;
-use meridian_core::session::{Greeting, MeshNotices, Outbound, Recover, greet};
+use meridian_core::interest::{Admission, Join, Proven, Wishes};
+use meridian_core::requests::{Purpose, Waiting};
+use meridian_core::session::{Greeting, MeshNotices, Outbound, PublishProof, Start, greet};
 use meridian_proto::command::{Ack, Command};
 use meridian_proto::item::{Failure, Item, Mesh, PublishReply, Reply};
 use meridian_proto::json::DecodeError;
 use meridian_proto::{CloseCode, ErrorCode, Filter, json};
 use std::rc::Rc;
+
+/// How long a stream may take to acknowledge a publish, in ms.
+const STORED_TIMEOUT_MS: u64 = 5_000;
 
 /// Performs the commands of one frame, in order, until the connection closes.
 pub(super) fn perform(shard: &Rc<Shard>, connection: &Rc<Connection>, text: &str) {
@@ -64,18 +68,24 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
     match effect {
         Effect::Nothing => {}
         Effect::Send(item) => connection.send(shard, &item),
-        Effect::Subscribe { id, filter, wishes, recover } => {
-            subscribe(shard, connection, id, &filter, wishes, recover);
+        Effect::Subscribe { id, filter, wishes, start } => {
+            subscribe(shard, connection, id, &filter, wishes, start);
         }
         Effect::Unsubscribe(subscription, item) => {
             let (member, now_ms) = (connection.key.index, shard.now_ms());
             shard.interest.borrow_mut().leave(subscription, member, now_ms);
             connection.send(shard, &item);
         }
-        Effect::Publish { id, message } => publish(shard, connection, id, message),
+        Effect::Publish { id: Some(id), message, proof: PublishProof::Stored } => {
+            let (member, purpose) = (connection.key, Purpose::Stored);
+            let waiting = Waiting { member, command: id, purpose };
+            self::request(shard, connection, waiting, &message, STORED_TIMEOUT_MS);
+        }
+        Effect::Publish { id, message, .. } => publish(shard, connection, id, message),
         Effect::Request { id, message, timeout_ms, namespace } => {
             let member = connection.key;
-            let request = Waiting { member, command: id, namespace };
+            let purpose = Purpose::Answer(namespace);
+            let request = Waiting { member, command: id, purpose };
             self::request(shard, connection, request, &message, timeout_ms);
         }
     }
@@ -103,12 +113,29 @@ fn subscribe(
     id: Option<u32>,
     filter: &Filter,
     wishes: Wishes,
-    recover: Recover,
+    start: Start,
 ) {
+    let is_durable = matches!(start, Start::Durable(_));
+    if is_durable && shard.copy_of(filter).is_none() {
+        let msg = format!("the stream of {filter} is not there yet");
+        let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+        return connection.send(shard, &Item::Error(id, failure));
+    }
+    let admission = if is_durable { Admission::ByCaller } else { Admission::AtProof };
     let member = connection.key.index;
-    let (subscription, join) = shard.interest.borrow_mut().join(member, id, filter, wishes);
+    let (subscription, join) =
+        shard.interest.borrow_mut().join(member, id, filter, wishes, admission);
     if let Some(session) = connection.session.borrow_mut().as_mut() {
-        session.hold(subscription, recover);
+        session.hold(subscription, &start);
+    }
+    let sid = shard.interest.borrow().sid_of(filter);
+    if let (Start::Durable(from), Some(sid)) = (start, sid) {
+        let joiner = Joiner { member: connection.key, command: id, group: subscription, from };
+        shard.join_durable(sid, filter, joiner);
+        if matches!(join, Join::Subscribe(_)) {
+            shard.upstream.subscribe(shard, sid, filter);
+        }
+        return;
     }
     match join {
         Join::Subscribe(sid) => shard.upstream.subscribe(shard, sid, filter),

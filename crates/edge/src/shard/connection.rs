@@ -76,6 +76,11 @@ impl Connection {
         self.phase.get() == Phase::Open
     }
 
+    /// Bytes that wait because the socket would block.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
+    }
+
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
         let mut bytes = Vec::new();

@@ -4,6 +4,7 @@ use super::Shard;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Item, Mesh};
 use meridian_proto::{frame, json};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tokio::sync::watch;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 pub(crate) struct Orders {
     /// Regions that the edge no longer hears, sorted.
     pub(crate) degraded: Vec<String>,
+    /// Epochs of the region's copies that exist, by stream name.
+    pub(crate) epochs: BTreeMap<String, String>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
 }
@@ -27,10 +30,11 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let (degraded, drain) = {
+        let (degraded, epochs, drain) = {
             let orders = orders.borrow_and_update();
-            (orders.degraded.clone(), orders.drain)
+            (orders.degraded.clone(), orders.epochs.clone(), orders.drain)
         };
+        *shard.epochs.borrow_mut() = epochs;
         if let Some(drain) = drain {
             return drain;
         }

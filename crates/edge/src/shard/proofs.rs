@@ -4,8 +4,9 @@
 use super::Shard;
 use super::upstream::unreachable;
 use meridian_core::interest::Resumed;
+use meridian_core::requests::Purpose;
 use meridian_proto::item::{Failure, Gap, Item};
-use meridian_proto::{ErrorCode, Filter, frame, json};
+use meridian_proto::{ErrorCode, frame, json};
 use std::io::IoSlice;
 use std::rc::Rc;
 use tracing::{debug, warn};
@@ -20,6 +21,9 @@ impl Shard {
         }
         for proven in &proof.proven {
             self.answer_subscribe(proven);
+        }
+        for sid in proof.standing {
+            self.durable_stands(sid);
         }
         for ack in self.upstream.due_acks(ping) {
             self.answer_publish(&ack);
@@ -45,13 +49,22 @@ impl Shard {
         let unproven = self.upstream.forget();
         self.set_connected(false);
         self.interest.borrow_mut().interrupt();
+        self.durables.interrupt();
+        self.gets.interrupt();
         for ack in unproven {
             let msg = "the NATS connection broke before the acknowledgement";
             self.fail(ack.member, ack.command, Failure::new(ErrorCode::AckUnknown, msg));
         }
         let requests = self.requests.borrow_mut().interrupt();
         for request in requests {
-            self.fail(request.member, request.command, unreachable());
+            let failure = match request.purpose {
+                Purpose::Answer(_) => unreachable(),
+                Purpose::Stored => {
+                    let msg = "the NATS connection broke before the acknowledgement";
+                    Failure::new(ErrorCode::AckUnknown, msg)
+                }
+            };
+            self.fail(request.member, request.command, failure);
         }
     }
 
@@ -60,7 +73,7 @@ impl Shard {
         warn!(shard = self.index, error = text, "NATS server reports an error");
         let quoted = text.split('"').nth(1).unwrap_or_default();
         if text.contains("Permissions Violation for Subscription") {
-            let Ok(filter) = Filter::parse(quoted) else { return };
+            let Some(filter) = self.filter_of_upstream(quoted) else { return };
             let refused = self.interest.borrow_mut().refuse(&filter);
             refused.iter().for_each(|refused| self.refuse_subscribe(refused, &filter));
         } else if text.contains("Permissions Violation for Publish") {

@@ -1,25 +1,50 @@
 //! Answers to clients' requests, and requests that nobody answered.
 
-use super::Shard;
+use super::{ConnectionKey, Shard};
+use meridian_core::requests::{Purpose, Waiting};
 use meridian_nats::Message;
-use meridian_proto::item::Failure;
+use meridian_proto::command::Ack;
+use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::{ErrorCode, Payload, frame, json};
+use serde::Deserialize;
 use std::io::IoSlice;
 use std::rc::Rc;
+
+/// What a stream answers to a publish.
+#[derive(Debug, Default, Deserialize)]
+struct StreamAck {
+    stream: Option<String>,
+    seq: Option<u64>,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<StreamError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamError {
+    description: Option<String>,
+}
 
 impl Shard {
     /// Hands an answer to the client that waits for it.
     pub(super) fn answer_request(self: &Rc<Self>, message: &Message<'_>) {
         let token = self.upstream.token(message.subject).unwrap_or_default();
+        if self.gets.take(token, message) {
+            return;
+        }
         let Some(request) = self.requests.borrow_mut().answer(token) else { return };
-        if message.headers.status() == Some(503) {
+        let is_unserved = message.headers.status() == Some(503);
+        let namespace = match request.purpose {
+            Purpose::Stored => return self.answer_stored(&request, message, is_unserved),
+            Purpose::Answer(namespace) => self.policy.namespaces.at(namespace),
+        };
+        if is_unserved {
             let failure = Failure::new(ErrorCode::NoResponders, "nobody serves this subject");
             return self.fail(request.member, request.command, failure);
         }
         let Some(connection) = self.connection(request.member) else { return };
         let content_type = message.headers.get("Content-Type");
         let payload = Payload::classify(content_type, message.payload);
-        let namespace = self.policy.namespaces.at(request.namespace);
         let mut headers = Vec::new();
         for (name, value) in message.headers.iter() {
             let text = (std::str::from_utf8(name), std::str::from_utf8(value));
@@ -37,11 +62,45 @@ impl Shard {
         connection.write(self, &[IoSlice::new(&bytes)]);
     }
 
+    /// Answers a publish with what the stream says of it (NATS ADR-22, publish acknowledgement).
+    fn answer_stored(
+        self: &Rc<Self>,
+        request: &Waiting<ConnectionKey>,
+        message: &Message<'_>,
+        is_unserved: bool,
+    ) {
+        if is_unserved {
+            let msg = "no stream takes this subject now: its home region may be down";
+            let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+            return self.fail(request.member, request.command, failure);
+        }
+        let ack: StreamAck = serde_json::from_slice(message.payload).unwrap_or_default();
+        let (Some(stream), Some(sequence)) = (ack.stream, ack.seq) else {
+            let why = ack.error.and_then(|error| error.description).unwrap_or_default();
+            let msg = format!("the stream refuses the message: {why}");
+            let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+            return self.fail(request.member, request.command, failure);
+        };
+        let Some(connection) = self.connection(request.member) else { return };
+        let reply = PublishReply {
+            ack: Ack::Stream,
+            stream: Some(stream),
+            q: Some(sequence),
+            dup: Some(ack.duplicate),
+        };
+        connection.send(self, &Item::Reply(request.command, Reply::Publish(reply)));
+    }
+
     /// Fails every request whose time is over.
     pub(super) fn expire_requests(self: &Rc<Self>) {
         let expired = self.requests.borrow_mut().expire(self.now_ms());
         for request in expired {
-            let failure = Failure::new(ErrorCode::UpstreamTimeout, "no answer in time");
+            let failure = match request.purpose {
+                Purpose::Answer(_) => Failure::new(ErrorCode::UpstreamTimeout, "no answer in time"),
+                Purpose::Stored => {
+                    Failure::new(ErrorCode::AckUnknown, "no acknowledgement of the stream in time")
+                }
+            };
             self.fail(request.member, request.command, failure);
         }
     }

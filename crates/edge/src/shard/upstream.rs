@@ -4,12 +4,15 @@
 use super::fanout::Incoming;
 use super::{ConnectionKey, Shard};
 use crate::error::Error;
+use meridian_core::Class;
 use meridian_core::session::Outbound;
+use meridian_nats::streams::live_subject_prefix;
 use meridian_nats::{
     Backoff, ConnectOptions, Flush, Op, Reader, ServerInfo, ServerPool, Writer, dial,
 };
 use meridian_proto::item::Failure;
 use meridian_proto::{ErrorCode, Filter, Subject};
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -81,7 +84,8 @@ impl Upstream {
     pub(crate) fn subscribe(&self, shard: &Shard, sid: u64, filter: &Filter) {
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut() else { return };
-        if let Err(error) = writer.subscribe(sid, filter.as_str()) {
+        let subject = shard.upstream_subject(filter);
+        if let Err(error) = writer.subscribe(sid, &subject) {
             // Filters are checked on their way in, so only a full buffer comes here; the ping
             // would prove nothing, and the reply stays out until the connection is made anew.
             warn!(%filter, %error, "cannot subscribe");
@@ -114,6 +118,21 @@ impl Upstream {
                 Err(Failure { after_ms: Some(100), retry: true, ..failure })
             }
         }
+    }
+
+    /// Sends a request of the edge's own, whose answers come with `token`.
+    pub(crate) fn ask(
+        &self,
+        subject: &str,
+        token: &str,
+        body: &[u8],
+    ) -> Result<(), meridian_nats::Error> {
+        let mut writer = self.writer.borrow_mut();
+        let Some(writer) = writer.as_mut() else { return Err(meridian_nats::Error::Closed) };
+        let reply = format!("{}{token}", self.inbox);
+        writer.publish(subject, Some(&reply), &[], body)?;
+        self.appended.notify_one();
+        Ok(())
     }
 
     pub(crate) fn await_ack(&self, ping: u64, ack: PendingAck) {
@@ -213,7 +232,10 @@ fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats:
             Op::Message(message) if message.sid == INBOX_SID => shard.answer_request(&message),
             Op::Message(message) => {
                 shard.counters.add_message();
-                shard.gather(message.sid, &Incoming::ephemeral(&message));
+                match shard.durables.get(message.sid) {
+                    Some(durable) => shard.durable_message(&durable, &message),
+                    None => shard.gather(message.sid, &Incoming::ephemeral(&message)),
+                }
             }
             Op::Pong => {
                 // Frames before the proof belong before the replies that it brings.
@@ -334,6 +356,24 @@ impl Upstream {
 }
 
 impl Shard {
+    /// What the edge subscribes to for a filter. Durable messages come from the region's copy
+    /// only, so that what is live is always stored here already.
+    fn upstream_subject<'a>(&self, filter: &'a Filter) -> Cow<'a, str> {
+        let namespace = self.policy.namespaces.of_filter(filter);
+        match namespace.map(|namespace| namespace.class) {
+            Some(Class::Durable) => {
+                Cow::Owned(format!("{}{filter}", live_subject_prefix(&self.policy.region)))
+            }
+            Some(Class::Ephemeral) | None => Cow::Borrowed(filter.as_str()),
+        }
+    }
+
+    /// The filter that the edge subscribed to a subject for.
+    pub(super) fn filter_of_upstream(&self, subject: &str) -> Option<Filter> {
+        let prefix = live_subject_prefix(&self.policy.region);
+        Filter::parse(subject.strip_prefix(&prefix).unwrap_or(subject)).ok()
+    }
+
     /// When the upstream task has to look again without being woken.
     fn next_upstream_deadline_ms(&self) -> u64 {
         let ping_ms = self.upstream.pings.get().waiting_since_ms + PING_INTERVAL_MS;

@@ -3,7 +3,7 @@
 use crate::report;
 use crate::tree::root;
 use meridian_edge::Config;
-use meridian_edge::config::{ClassName, DemoRegion, NamespaceSection};
+use meridian_edge::config::{ClassName, DemoRegion, NamespaceSection, StreamSection};
 use std::path::PathBuf;
 
 fn path() -> PathBuf {
@@ -29,10 +29,20 @@ fn full() -> Config {
     config.namespaces.push(NamespaceSection {
         name: String::new(),
         pattern: String::new(),
-        class: ClassName::Ephemeral,
+        class: ClassName::Durable,
         publish: false,
         request: false,
         headers: Vec::new(),
+        stream: Some(StreamSection {
+            name: Some(String::new()),
+            epoch: 1,
+            home: String::new(),
+            replicas: 1,
+            max_age_s: 0,
+            max_messages_per_subject: 0,
+            max_bytes: 0,
+            duplicate_window_s: 0,
+        }),
     });
     config
 }
@@ -43,26 +53,37 @@ fn every_key_is_shown_under_its_section_and_documented() {
     let text = text();
     let mut breaches = Vec::new();
     for (section, content) in &shown {
-        let (heading, keys) = match content {
-            toml::Value::Array(elements) => (format!("[[{section}]]"), &elements[0]),
-            single => (format!("[{section}]"), single),
-        };
-        let keys = keys.as_table().expect("a section is a table").keys();
-        let Some((before, rest)) = text.split_once(&format!("\n{heading}\n")) else {
-            breaches.push(format!("{heading} is missing"));
-            continue;
-        };
-        if !before.lines().next_back().is_some_and(|line| line.starts_with("# ")) {
-            breaches.push(format!("{heading} has no comment above"));
-        }
-        let body = rest.split("\n[").next().unwrap_or_default();
-        for key in keys {
-            if !is_documented(body, key) {
-                breaches.push(format!("{heading} {key}: show it below a comment"));
+        match content {
+            toml::Value::Array(elements) => {
+                check_section(&text, &format!("[[{section}]]"), section, &elements[0])
             }
+            single => check_section(&text, &format!("[{section}]"), section, single),
         }
+        .into_iter()
+        .for_each(|breach| breaches.push(breach));
     }
     report(&breaches);
+}
+
+/// The breaches of a section and of the tables in it.
+fn check_section(text: &str, heading: &str, path: &str, content: &toml::Value) -> Vec<String> {
+    let mut breaches = Vec::new();
+    let Some((before, rest)) = text.split_once(&format!("\n{heading}\n")) else {
+        return vec![format!("{heading} is missing")];
+    };
+    if !before.lines().next_back().is_some_and(|line| line.starts_with("# ")) {
+        breaches.push(format!("{heading} has no comment above"));
+    }
+    let body = rest.split("\n[").next().unwrap_or_default();
+    for (key, value) in content.as_table().expect("a section is a table") {
+        let path = format!("{path}.{key}");
+        if value.is_table() {
+            breaches.extend(check_section(text, &format!("[{path}]"), &path, value));
+        } else if !is_documented(body, key) {
+            breaches.push(format!("{heading} {key}: show it below a comment"));
+        }
+    }
+    breaches
 }
 
 /// Whether a key stands right below a comment, or in a run of keys below one.

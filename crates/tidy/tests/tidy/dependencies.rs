@@ -17,8 +17,8 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("client", &["proto"]),
     ("local", &[]),
     ("bench", &["local"]),
-    ("cli", &["bench", "client", "edge", "local", "proto", "telemetry"]),
-    ("testkit", &["client", "edge", "local", "proto"]),
+    ("cli", &["bench", "client", "edge", "local", "nats", "proto", "telemetry"]),
+    ("testkit", &["client", "edge", "local", "nats", "proto"]),
     ("tidy", &[]),
 ];
 

@@ -1,0 +1,122 @@
+//! Where a subscription on a durable filter stands, and what it has already shown beyond that.
+//!
+//! On an exact filter each message moves the position. On a wildcard filter a message may arrive
+//! before one that belongs ahead of it on another subject, so only the edge's own marks move it;
+//! what was shown beyond the mark is remembered, and not shown again after a resume.
+
+use meridian_proto::command::Position;
+use meridian_proto::item::{Message, SubscribeReply};
+use std::collections::BTreeSet;
+
+/// Most sequences remembered beyond the position. The edge marks every few seconds; a stream that
+/// is faster shows some messages twice after a resume, and loses none.
+const SEEN_MAX: usize = 100_000;
+
+/// From where a new subscription, at any edge of any region, goes on without a gap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResumePoint {
+    pub(crate) position: Position,
+    pub(crate) seen: BTreeSet<u64>,
+}
+
+/// Owned by its subscription.
+#[derive(Debug)]
+pub(crate) struct Tracker {
+    point: ResumePoint,
+    is_wildcard: bool,
+}
+
+impl ResumePoint {
+    /// Everything up to this position was shown.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+}
+
+impl Tracker {
+    /// A tracker for a recoverable subscription, going on from an earlier one if there was one.
+    pub(crate) fn new(
+        filter: &str,
+        reply: &SubscribeReply,
+        earlier: Option<ResumePoint>,
+    ) -> Option<Self> {
+        let epoch = reply.e.clone().filter(|_| reply.recoverable)?;
+        let position = Position { e: epoch, q: reply.q.unwrap_or_default() };
+        let is_wildcard = filter.split('.').any(|token| token == "*" || token == ">");
+        let seen = match earlier {
+            Some(earlier) if reply.recovered == Some(true) => earlier.seen,
+            _ => BTreeSet::new(),
+        };
+        Some(Self { point: ResumePoint { position, seen }, is_wildcard })
+    }
+
+    /// Whether a message is to be shown: not if an earlier subscription has shown it.
+    pub(crate) fn show(&mut self, message: &Message) -> bool {
+        let Some(sequence) = message.q else { return true };
+        if !self.is_wildcard {
+            self.point.position.q = self.point.position.q.max(sequence);
+            return true;
+        }
+        if self.point.seen.len() >= SEEN_MAX {
+            self.point.seen.pop_first();
+        }
+        self.point.seen.insert(sequence)
+    }
+
+    /// Everything up to here was shown.
+    pub(crate) fn mark(&mut self, sequence: u64) {
+        if sequence > self.point.position.q {
+            self.point.position.q = sequence;
+            self.point.seen = self.point.seen.split_off(&(sequence + 1));
+        }
+    }
+
+    pub(crate) fn point(&self) -> ResumePoint {
+        self.point.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(recovered: Option<bool>, q: u64) -> SubscribeReply {
+        let (e, q) = (Some("E".into()), Some(q));
+        SubscribeReply { i: 1, recoverable: true, e, q, n: None, recovered, why: None }
+    }
+
+    fn message(sequence: u64) -> Message {
+        let line = format!(r#"{{"i":1,"s":"a.b","q":{sequence}}}"#);
+        serde_json::from_str(&line).unwrap()
+    }
+
+    #[test]
+    fn an_exact_filter_stands_at_its_last_message() {
+        let mut tracker = Tracker::new("a.b", &reply(None, 5), None).unwrap();
+        assert!(tracker.show(&message(9)));
+        assert_eq!(tracker.point().position().q, 9);
+    }
+
+    #[test]
+    fn a_wildcard_filter_stands_at_its_last_mark_and_shows_nothing_twice() {
+        let mut tracker = Tracker::new("a.*", &reply(None, 5), None).unwrap();
+        for sequence in [7, 9, 8] {
+            assert!(tracker.show(&message(sequence)));
+        }
+        assert_eq!(tracker.point().position().q, 5);
+        tracker.mark(7);
+        let earlier = tracker.point();
+        assert_eq!(earlier.position().q, 7);
+        let mut resumed = Tracker::new("a.*", &reply(Some(true), 7), Some(earlier)).unwrap();
+        assert!(!resumed.show(&message(8)));
+        assert!(!resumed.show(&message(9)));
+        assert!(resumed.show(&message(10)));
+    }
+
+    #[test]
+    fn an_ephemeral_filter_stands_nowhere() {
+        let ephemeral = SubscribeReply { recoverable: false, e: None, ..reply(None, 0) };
+        assert!(Tracker::new("a", &ephemeral, None).is_none());
+    }
+}

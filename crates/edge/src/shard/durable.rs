@@ -1,0 +1,275 @@
+//! Durable filters: live messages of the region's copy, in order and with positions.
+//!
+//! A filter is *settling* until it stands and has nothing open; then it is *live*. Whatever might
+//! have lost a message (a hole on a subject, a new NATS connection, an audit that found one) makes
+//! it settle again: its worker reads the region's copy from the last verified position on, and
+//! only then what came meanwhile. So there is one way to repair, and it is the way to start.
+
+mod audit;
+mod join;
+mod worker;
+
+use super::fanout::Incoming;
+use super::store::number_of;
+use super::{ConnectionKey, Shard};
+use meridian_core::durable::{Ring, Stored, Tails, Verdict};
+use meridian_core::interest::Sid;
+use meridian_core::session::From;
+use meridian_nats::{Headers, Message};
+use meridian_proto::Filter;
+use meridian_proto::item::{Gap, Item, Mark};
+use meridian_proto::json::Origin;
+use meridian_proto::{frame, json};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::io::IoSlice;
+use std::rc::Rc;
+
+/// Live messages that are held while a filter settles. Beyond it they are fetched again.
+const HELD_MAX: usize = 1_024;
+
+/// Messages of a filter that are kept for clients that come back, and their bytes.
+const RING_MESSAGES_MAX: usize = 256;
+const RING_BYTES_MAX: usize = 256 * 1024;
+
+/// Owned by the shard: its durable filters by their upstream sid.
+#[derive(Default)]
+pub(crate) struct Durables {
+    filters: RefCell<HashMap<Sid, Rc<DurableFilter>>>,
+}
+
+/// One filter on a durable namespace.
+pub(crate) struct DurableFilter {
+    sid: Sid,
+    filter: Filter,
+    /// The stream that holds the region's copy.
+    copy: String,
+    epoch: String,
+    state: RefCell<State>,
+    /// Whether something happened that the worker has not yet settled.
+    is_open: Cell<bool>,
+    worker: Cell<Worker>,
+    /// When the last message was delivered, in ms of the shard's clock.
+    delivered_at_ms: Cell<u64>,
+    /// When the next audit is due, in s of the shard's clock.
+    audit_due_s: Cell<u32>,
+}
+
+struct State {
+    phase: Phase,
+    tails: Tails,
+    ring: Ring,
+    held: Vec<Stored>,
+    joiners: Vec<Joiner>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No position is known yet.
+    New,
+    /// Messages are held until the worker has read up.
+    Settling,
+    /// Messages go out as they come.
+    Live,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    Absent,
+    Running,
+}
+
+/// A client that waits for its filter to be live.
+pub(crate) struct Joiner {
+    pub(crate) member: ConnectionKey,
+    pub(crate) command: Option<u32>,
+    pub(crate) group: u32,
+    pub(crate) from: From,
+}
+
+impl Durables {
+    /// The filter of a sid.
+    pub(super) fn get(&self, sid: Sid) -> Option<Rc<DurableFilter>> {
+        self.filters.borrow().get(&sid).cloned()
+    }
+
+    /// Forgets a filter that nobody wants any more; its worker ends by itself.
+    pub(super) fn forget(&self, sid: Sid) {
+        self.filters.borrow_mut().remove(&sid);
+    }
+
+    /// The NATS connection is gone: every filter reads up when it is back.
+    pub(super) fn interrupt(&self) {
+        self.all().iter().for_each(|durable| durable.open());
+    }
+
+    fn all(&self) -> Vec<Rc<DurableFilter>> {
+        self.filters.borrow().values().cloned().collect()
+    }
+}
+
+impl DurableFilter {
+    fn new(sid: Sid, filter: Filter, copy: String, epoch: String) -> Self {
+        let state = State {
+            phase: Phase::New,
+            tails: Tails::new(0),
+            ring: Ring::new(0, RING_MESSAGES_MAX, RING_BYTES_MAX),
+            held: Vec::new(),
+            joiners: Vec::new(),
+        };
+        Self {
+            sid,
+            filter,
+            copy,
+            epoch,
+            state: RefCell::new(state),
+            is_open: Cell::new(true),
+            worker: Cell::new(Worker::Absent),
+            delivered_at_ms: Cell::new(0),
+            audit_due_s: Cell::new(0),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.state.borrow().phase == Phase::Live
+    }
+
+    /// Something may have been lost: hold what comes until the worker has read up.
+    fn open(&self) {
+        self.is_open.set(true);
+        let state = &mut *self.state.borrow_mut();
+        if state.phase == Phase::Live {
+            state.phase = Phase::Settling;
+        }
+    }
+}
+
+impl Shard {
+    /// A client wants a durable filter whose upstream subscription is `sid`.
+    pub(super) fn join_durable(self: &Rc<Self>, sid: Sid, filter: &Filter, joiner: Joiner) {
+        let durable = {
+            let mut filters = self.durables.filters.borrow_mut();
+            let create = || {
+                let (copy, epoch) = self.copy_of(filter)?;
+                Some(Rc::new(DurableFilter::new(sid, filter.clone(), copy, epoch)))
+            };
+            match filters.get(&sid).cloned().or_else(create) {
+                Some(durable) => Rc::clone(filters.entry(sid).or_insert(durable)),
+                None => return,
+            }
+        };
+        if durable.is_live() {
+            self.start_join(&durable, joiner);
+        } else {
+            durable.state.borrow_mut().joiners.push(joiner);
+        }
+    }
+
+    /// The stream of a filter's namespace in this region, and its epoch if the stream exists.
+    pub(super) fn copy_of(&self, filter: &Filter) -> Option<(String, String)> {
+        let copy = &self.policy.namespaces.of_filter(filter)?.copy;
+        let epoch = self.epochs.borrow().get(copy)?.clone();
+        Some((copy.clone(), epoch))
+    }
+
+    /// The interest of a durable filter stands, for the first time or again.
+    pub(super) fn durable_stands(self: &Rc<Self>, sid: Sid) {
+        if let Some(durable) = self.durables.get(sid) {
+            durable.open();
+            self.run_worker(&durable);
+        }
+    }
+
+    /// A message that the region's copy republished.
+    pub(super) fn durable_message(
+        self: &Rc<Self>,
+        durable: &Rc<DurableFilter>,
+        message: &Message<'_>,
+    ) {
+        let headers = message.headers;
+        let Some(sequence) = number_of(headers.get("Nats-Sequence")) else { return };
+        let previous = number_of(headers.get("Nats-Last-Sequence")).unwrap_or_default();
+        let subject = headers.get("Nats-Subject").unwrap_or_default();
+        let (phase, verdict) = {
+            let state = durable.state.borrow();
+            let name = String::from_utf8_lossy(subject);
+            (state.phase, state.tails.judge(&name, previous, sequence))
+        };
+        if phase == Phase::Live && verdict == Verdict::Duplicate {
+            return;
+        }
+        let stored = Stored {
+            sequence,
+            subject: subject.into(),
+            headers: headers.as_bytes().into(),
+            payload: message.payload.into(),
+        };
+        if phase == Phase::Live && verdict == Verdict::Next {
+            return self.deliver(durable, stored);
+        }
+        if phase == Phase::Live {
+            durable.open();
+            self.run_worker(durable);
+        }
+        let held = &mut durable.state.borrow_mut().held;
+        if held.len() < HELD_MAX {
+            held.push(stored);
+        } else {
+            // The worker will fetch it: it is stored.
+            durable.is_open.set(true);
+        }
+    }
+
+    /// Delivers the next message of a subject to every live member. The batch leaves by `flush`.
+    fn deliver(self: &Rc<Self>, durable: &DurableFilter, stored: Stored) {
+        self.gather(durable.sid, &incoming(&stored, Origin::Live));
+        let state = &mut *durable.state.borrow_mut();
+        state.tails.deliver(&String::from_utf8_lossy(&stored.subject), stored.sequence);
+        if !durable.filter.is_wildcard() && state.phase == Phase::Live {
+            // There is one subject, and its chain has no hole: everything is there.
+            state.tails.settle(stored.sequence);
+        }
+        state.ring.push(stored);
+        durable.delivered_at_ms.set(self.now_ms());
+    }
+
+    /// Tells every member of a wildcard filter how far everything was delivered. On an exact
+    /// filter each message says so itself.
+    fn tell_position(self: &Rc<Self>, durable: &DurableFilter) {
+        if durable.filter.is_wildcard() {
+            let q = durable.state.borrow().tails.verified();
+            self.tell_members(durable, |i| Item::Position(Mark { i, q }));
+        }
+    }
+
+    /// Tells every member of a filter that messages are gone for good.
+    fn tell_durable_gap(self: &Rc<Self>, durable: &DurableFilter, after: u64, upto: u64) {
+        let (after, upto) = (Some(after), Some(upto));
+        self.tell_members(durable, |i| Item::Gap(Gap { i, after, upto, why: "expired".into() }));
+    }
+
+    fn tell_members(self: &Rc<Self>, durable: &DurableFilter, item: impl Fn(u32) -> Item) {
+        self.flush();
+        let interest = self.interest.borrow();
+        for index in interest.route(durable.sid) {
+            let mut bytes = Vec::new();
+            frame::text(&mut bytes, |out| json::write_item(out, &item(index + 1)));
+            for member in interest.group(*index).members() {
+                if let Some(connection) = self.connection_at(*member) {
+                    connection.write(self, &[IoSlice::new(&bytes)]);
+                }
+            }
+        }
+    }
+}
+
+/// A stored message as it goes out.
+fn incoming(stored: &Stored, origin: Origin) -> Incoming<'_> {
+    Incoming {
+        subject: &stored.subject,
+        headers: Headers::new(&stored.headers),
+        payload: &stored.payload,
+        sequence: Some(stored.sequence),
+        origin,
+    }
+}

@@ -1,0 +1,295 @@
+//! A client joins a live filter: the reply, what it missed out of the ring or the copy, and then
+//! live, without a gap and without a message twice.
+
+use super::{DurableFilter, Joiner, incoming};
+use crate::shard::Shard;
+use crate::shard::connection::Connection;
+use crate::shard::fanout::encode;
+use crate::shard::store::{GetFailure, Page};
+use meridian_core::durable::Stored;
+use meridian_core::session::From;
+use meridian_proto::ErrorCode;
+use meridian_proto::item::{Failure, Gap, Item, Mark, Reply, SubscribeReply};
+use meridian_proto::json::Origin;
+use serde_json::json;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Most messages that one resume may bring; more is cheaper to fetch as state.
+const REPLAY_MESSAGES_MAX: u64 = 5_000;
+
+/// Messages of one page of a replay.
+const PAGE_MESSAGES: u32 = 256;
+
+/// Bytes that may wait in a joiner's outbox before the next page is fetched.
+const OUTBOX_BYTES_LOW: usize = 64 * 1024;
+
+/// How often a replay looks whether it may go on.
+const POLL: Duration = Duration::from_millis(5);
+
+/// Most steps of the search for the last messages: one for each bit of a sequence.
+const SEARCH_STEPS_MAX: u32 = 64;
+
+/// How a joiner's replay begins.
+struct Opening {
+    /// Everything up to here is behind the client.
+    after: u64,
+    /// The first messages, already read.
+    first: Vec<Stored>,
+    /// Answers `recover`.
+    recovered: Option<Result<(), &'static str>>,
+    /// How many messages follow, as far as is known.
+    count: Option<u64>,
+}
+
+impl Shard {
+    /// Lets a client into a live filter.
+    pub(super) fn start_join(self: &Rc<Self>, durable: &Rc<DurableFilter>, joiner: Joiner) {
+        if joiner.from == From::New {
+            let after = durable.state.borrow().tails.highest();
+            let opening = Opening { after, first: Vec::new(), recovered: None, count: None };
+            self.reply(durable, &joiner, &opening);
+            return self.admit(&joiner);
+        }
+        let (shard, durable) = (Rc::clone(self), Rc::clone(durable));
+        tokio::task::spawn_local(async move { shard.join(&durable, &joiner).await });
+    }
+
+    async fn join(self: &Rc<Self>, durable: &Rc<DurableFilter>, joiner: &Joiner) {
+        // Replays queue here, so that a storm of resumes does not become a storm of reads.
+        let Ok(permit) = self.replays.acquire().await else { return };
+        let opening = match self.open_replay(durable, joiner).await {
+            Ok(opening) => opening,
+            Err(failure) => return self.refuse_join(joiner, failure),
+        };
+        self.reply(durable, joiner, &opening);
+        let is_refused = matches!(opening.recovered, Some(Err(_)));
+        if is_refused {
+            return self.admit(joiner);
+        }
+        self.replay(durable, joiner, opening).await;
+        drop(permit);
+    }
+
+    /// Reads the first messages, and decides whether everything is there.
+    async fn open_replay(
+        self: &Rc<Self>,
+        durable: &Rc<DurableFilter>,
+        joiner: &Joiner,
+    ) -> Result<Opening, GetFailure> {
+        let (copy, filter) = (durable.copy.as_str(), durable.filter.as_str());
+        let highest = durable.state.borrow().tails.highest();
+        let not = |why| Opening {
+            after: highest,
+            first: Vec::new(),
+            recovered: Some(Err(why)),
+            count: None,
+        };
+        match &joiner.from {
+            From::New => {
+                Ok(Opening { after: highest, first: Vec::new(), recovered: None, count: None })
+            }
+            From::Position(position) if position.e != durable.epoch => Ok(not("epoch")),
+            From::Position(position) => {
+                let page = self.page_after(copy, filter, position.q, PAGE_MESSAGES).await?;
+                // Asked after the page was read: what is there now was there then.
+                if self.first_of(copy).await? > position.q + 1 {
+                    return Ok(not("expired"));
+                }
+                if count(&page) > REPLAY_MESSAGES_MAX {
+                    return Ok(not("limit"));
+                }
+                Ok(opening(position.q, page, Some(Ok(()))))
+            }
+            From::Time(time) => {
+                let batch = json!({
+                    "start_time": time, "next_by_subj": filter, "batch": PAGE_MESSAGES
+                });
+                let page = self.get(copy, &batch).await?;
+                if count(&page) > REPLAY_MESSAGES_MAX {
+                    return Ok(not("limit"));
+                }
+                let before = page.messages.first().map(|stored| stored.sequence - 1);
+                Ok(opening(before.unwrap_or(highest), page, None))
+            }
+            From::LastPerSubject => {
+                let page = self.get(copy, &json!({"multi_last": [filter]})).await?;
+                let upto = page.upto.unwrap_or(highest);
+                let count = Some(page.messages.len() as u64);
+                Ok(Opening { after: upto, first: page.messages, recovered: None, count })
+            }
+            From::Last(wanted) => {
+                let after = self.before_last(copy, filter, *wanted, highest).await?;
+                let page = self.page_after(copy, filter, after, PAGE_MESSAGES).await?;
+                Ok(opening(after, page, None))
+            }
+        }
+    }
+
+    /// The highest sequence with at least `wanted` messages of a filter above it, 0 if there are
+    /// fewer. The store counts what is behind a message, so this is a search by halves.
+    async fn before_last(
+        self: &Rc<Self>,
+        copy: &str,
+        filter: &str,
+        wanted: u64,
+        highest: u64,
+    ) -> Result<u64, GetFailure> {
+        let (mut enough, mut too_few) = (0, highest);
+        for _ in 0..SEARCH_STEPS_MAX {
+            if too_few - enough <= 1 {
+                break;
+            }
+            let middle = enough + (too_few - enough) / 2;
+            let page = self.page_after(copy, filter, middle, 1).await?;
+            if count(&page) >= wanted { enough = middle } else { too_few = middle }
+        }
+        Ok(enough)
+    }
+
+    /// Sends what was missed, page by page, until the ring has the rest; then the client is live.
+    async fn replay(
+        self: &Rc<Self>,
+        durable: &Rc<DurableFilter>,
+        joiner: &Joiner,
+        opening: Opening,
+    ) {
+        let mut after = opening.after;
+        let mut page = opening.first;
+        loop {
+            let Some(connection) = self.joiner_connection(joiner) else { return };
+            for stored in &page {
+                self.send_replayed(&connection, joiner.group, stored);
+                after = after.max(stored.sequence);
+            }
+            while connection.waiting_bytes() > OUTBOX_BYTES_LOW {
+                sleep(POLL).await;
+                if !connection.is_open() {
+                    return;
+                }
+            }
+            if self.hand_over(durable, joiner, &connection, after) {
+                return;
+            }
+            page = match self
+                .page_after(&durable.copy, durable.filter.as_str(), after, PAGE_MESSAGES)
+                .await
+            {
+                Ok(page) if page.messages.is_empty() => {
+                    // The mirror is behind the position, or the filter settles: wait for it.
+                    sleep(POLL).await;
+                    Vec::new()
+                }
+                Ok(page) => page.messages,
+                Err(_) => {
+                    sleep(POLL * 20).await;
+                    Vec::new()
+                }
+            };
+        }
+    }
+
+    /// Sends the rest out of the ring and lets the client in, in one step, so that nothing can come
+    /// between. False if the ring does not reach back that far, or the filter is not there yet.
+    fn hand_over(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        connection: &Rc<Connection>,
+        after: u64,
+    ) -> bool {
+        // What stands in the batch belongs to those who are in already.
+        self.flush();
+        let state = durable.state.borrow();
+        if state.phase != super::Phase::Live || state.tails.highest() < after {
+            return false;
+        }
+        let Some(rest) = state.ring.since(after) else { return false };
+        for stored in rest {
+            self.send_replayed(connection, joiner.group, stored);
+        }
+        let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
+        connection.send(self, &Item::Live(mark));
+        drop(state);
+        self.admit(joiner);
+        true
+    }
+
+    fn admit(&self, joiner: &Joiner) {
+        self.interest.borrow_mut().admit(joiner.group, joiner.member.index);
+    }
+
+    /// The joiner's connection, if it still wants the subscription.
+    fn joiner_connection(&self, joiner: &Joiner) -> Option<Rc<Connection>> {
+        let connection = self.connection(joiner.member)?;
+        let holds = {
+            let session = connection.session.borrow();
+            session.as_ref().is_some_and(|session| session.holds(joiner.group))
+        };
+        (holds && connection.is_open()).then_some(connection)
+    }
+
+    fn send_replayed(self: &Rc<Self>, connection: &Rc<Connection>, group: u32, stored: &Stored) {
+        let message = incoming(stored, Origin::Replay);
+        let mut bytes = Vec::new();
+        let interest = self.interest.borrow();
+        let wishes = interest.group(group - 1).wishes();
+        encode(&mut bytes, group, &message, message.classified(), wishes);
+        drop(interest);
+        connection.write(self, &[IoSlice::new(&bytes)]);
+    }
+
+    fn reply(self: &Rc<Self>, durable: &DurableFilter, joiner: &Joiner, opening: &Opening) {
+        let Some(connection) = self.joiner_connection(joiner) else { return };
+        let Some(id) = joiner.command else { return };
+        let reply = SubscribeReply {
+            i: joiner.group,
+            recoverable: true,
+            e: Some(durable.epoch.clone()),
+            q: Some(opening.after),
+            n: opening.count,
+            recovered: opening.recovered.map(|recovered| recovered.is_ok()),
+            why: opening.recovered.and_then(Result::err).map(String::from),
+        };
+        connection.send(self, &Item::Reply(id, Reply::Subscribe(reply)));
+        if let (Some(Err(why)), From::Position(position)) = (opening.recovered, &joiner.from) {
+            let (after, upto) = (Some(position.q), Some(opening.after));
+            let gap = Gap { i: joiner.group, after, upto, why: why.into() };
+            connection.send(self, &Item::Gap(gap));
+        }
+    }
+
+    fn refuse_join(self: &Rc<Self>, joiner: &Joiner, failure: GetFailure) {
+        let Some(connection) = self.joiner_connection(joiner) else { return };
+        if let Some(session) = connection.session.borrow_mut().as_mut() {
+            session.release(joiner.group);
+        }
+        let now_ms = self.now_ms();
+        self.interest.borrow_mut().leave(joiner.group, joiner.member.index, now_ms);
+        let failure = match failure {
+            GetFailure::Unreachable => {
+                Failure::new(ErrorCode::StreamUnavailable, "the region's copy does not answer")
+            }
+            GetFailure::TooManySubjects => {
+                let failure = Failure::new(ErrorCode::Limit, "more subjects than one reply holds");
+                failure.hint("narrow the filter")
+            }
+            GetFailure::Refused => {
+                Failure::new(ErrorCode::BadRequest, "the store does not understand the start")
+            }
+        };
+        connection.send(self, &Item::Error(joiner.command, failure));
+    }
+}
+
+/// Messages of a page and behind it.
+fn count(page: &Page) -> u64 {
+    page.messages.len() as u64 + page.pending
+}
+
+fn opening(after: u64, page: Page, recovered: Option<Result<(), &'static str>>) -> Opening {
+    let count = Some(count(&page));
+    Opening { after, first: page.messages, recovered, count }
+}

@@ -1,0 +1,181 @@
+//! Reading the region's copy of a stream: batched direct gets over the shard's own connection
+//! (NATS ADR-31). No consumer, no meta leader: it works while the home region is down.
+
+use super::Shard;
+use meridian_core::durable::Stored;
+use meridian_nats::Message;
+use slab::Slab;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// How long one batch may take: a copy that answers later is as good as down.
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most bytes of one batch that are kept; the server cuts batches by bytes too.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Most gets in flight in one shard.
+const GETS_MAX: usize = 1024;
+
+/// What stands before the number in the token of a get, which tells it from a client's request.
+const TOKEN_PREFIX: char = 'g';
+
+/// Owned by the shard. Gets in flight, by the number in their token.
+#[derive(Default)]
+pub(crate) struct Gets {
+    waiting: RefCell<Slab<Get>>,
+}
+
+struct Get {
+    expected: Expected,
+    messages: Vec<Stored>,
+    bytes: usize,
+    pending: u64,
+    /// Messages that came over the bound and were left out.
+    cut: u64,
+    /// Taken by the end of the batch.
+    done: Option<oneshot::Sender<Result<Page, GetFailure>>>,
+}
+
+/// How an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    /// With its one message.
+    One,
+    /// With a status, after any number of messages.
+    Batch,
+}
+
+/// A batch of stored messages, in order of sequence.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub(crate) messages: Vec<Stored>,
+    /// Matching messages behind these, as the store counted them.
+    pub(crate) pending: u64,
+    /// The sequence that a `multi_last` was answered up to.
+    pub(crate) upto: Option<u64>,
+}
+
+/// Why a get brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GetFailure {
+    /// No connection, no copy, or no answer in time.
+    Unreachable,
+    /// More subjects than one audit may ask for.
+    TooManySubjects,
+    /// The store does not understand the request.
+    Refused,
+}
+
+impl Gets {
+    fn insert(
+        &self,
+        expected: Expected,
+    ) -> Option<(usize, oneshot::Receiver<Result<Page, GetFailure>>)> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= GETS_MAX {
+            return None;
+        }
+        let (done, answer) = oneshot::channel();
+        let (messages, done) = (Vec::new(), Some(done));
+        let get = Get { expected, messages, bytes: 0, pending: 0, cut: 0, done };
+        Some((waiting.insert(get), answer))
+    }
+
+    /// Fails every get: the connection that answers would come on is gone.
+    pub(super) fn interrupt(&self) {
+        self.waiting.borrow_mut().clear();
+    }
+
+    /// Takes a message that came for a get. False if its token is none of a get.
+    pub(super) fn take(&self, token: &str, message: &Message<'_>) -> bool {
+        let Some(number) = token.strip_prefix(TOKEN_PREFIX) else { return false };
+        let mut waiting = self.waiting.borrow_mut();
+        let get = number.parse().ok().and_then(|number: usize| waiting.get_mut(number));
+        let Some(get) = get else { return true };
+        let header = |name| number_of(message.headers.get(name));
+        match message.headers.status() {
+            None => get.keep(message, header("Nats-Num-Pending").unwrap_or_default()),
+            Some(204) => {
+                get.pending = header("Nats-Num-Pending").unwrap_or_default();
+                get.finish(Ok(header("Nats-UpTo-Sequence")));
+            }
+            Some(404) => get.finish(Ok(None)),
+            Some(413) => get.finish(Err(GetFailure::TooManySubjects)),
+            Some(503) => get.finish(Err(GetFailure::Unreachable)),
+            Some(_) => get.finish(Err(GetFailure::Refused)),
+        }
+        true
+    }
+}
+
+impl Get {
+    fn keep(&mut self, message: &Message<'_>, pending: u64) {
+        let Some(stored) = stored(message) else { return };
+        self.bytes += stored.bytes();
+        self.pending = pending;
+        // What is over the bound is asked for again: the page ends before it.
+        if self.bytes <= BATCH_BYTES_MAX || self.messages.is_empty() {
+            self.messages.push(stored);
+        } else {
+            self.cut += 1;
+        }
+        if self.expected == Expected::One {
+            self.finish(Ok(None));
+        }
+    }
+
+    fn finish(&mut self, end: Result<Option<u64>, GetFailure>) {
+        let Some(done) = self.done.take() else { return };
+        let page = end.map(|upto| Page {
+            messages: std::mem::take(&mut self.messages),
+            pending: self.pending + self.cut,
+            upto,
+        });
+        // Whoever asked may have gone.
+        drop(done.send(page));
+    }
+}
+
+impl Shard {
+    /// Asks a copy for a batch, or for one message. `request` is the JSON of ADR-31.
+    pub(super) async fn get(
+        self: &Rc<Self>,
+        copy: &str,
+        request: &serde_json::Value,
+    ) -> Result<Page, GetFailure> {
+        let is_batch = request.get("batch").is_some() || request.get("multi_last").is_some();
+        let expected = if is_batch { Expected::Batch } else { Expected::One };
+        let (number, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
+        let subject = format!("$JS.API.DIRECT.GET.{copy}");
+        let token = format!("{TOKEN_PREFIX}{number}");
+        let sent = self.upstream.ask(&subject, &token, request.to_string().as_bytes());
+        let answered = match sent {
+            Ok(()) => timeout(GET_TIMEOUT, answer).await,
+            Err(_) => Ok(Ok(Err(GetFailure::Unreachable))),
+        };
+        self.gets.waiting.borrow_mut().try_remove(number);
+        match answered {
+            Ok(Ok(page)) => page,
+            Ok(Err(_)) | Err(_) => Err(GetFailure::Unreachable),
+        }
+    }
+}
+
+/// A message of a stream, from a direct get or a republish, copied.
+fn stored(message: &Message<'_>) -> Option<Stored> {
+    Some(Stored {
+        sequence: number_of(message.headers.get("Nats-Sequence"))?,
+        subject: message.headers.get("Nats-Subject")?.into(),
+        headers: message.headers.as_bytes().into(),
+        payload: message.payload.into(),
+    })
+}
+
+/// A decimal number in a header.
+pub(super) fn number_of(value: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(value?).ok()?.parse().ok()
+}
