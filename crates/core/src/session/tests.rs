@@ -175,7 +175,7 @@ fn a_durable_filter_starts_where_it_is_asked_to() {
     assert_eq!(start(r#","from":{"last_per_subject":true}"#), Ok(From::LastPerSubject));
     let time = "2026-11-24T09:00:00Z";
     assert_eq!(start(&format!(r#","from":{{"time":"{time}"}}"#)), Ok(From::Time(time.into())));
-    assert_eq!(start(r#","from":{"time":"\"}"#), Err(ErrorCode::BadRequest));
+    assert_eq!(start(r#","from":{"time":"yesterday, at noon"}"#), Err(ErrorCode::BadRequest));
     assert_eq!(start(r#","from":{"x":1}"#), Err(ErrorCode::BadRequest));
     let both = r#","from":{"last":1},"recover":{"e":"E","q":7}"#;
     assert_eq!(start(both), Err(ErrorCode::BadRequest));
