@@ -11,6 +11,15 @@ pub enum Class {
     Durable,
 }
 
+/// What a durable namespace's stream drops when it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// The oldest messages of all: what is left is whole.
+    Oldest,
+    /// The oldest messages of each subject: what is left has holes.
+    PerSubject,
+}
+
 /// One declared subject space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
@@ -22,6 +31,8 @@ pub struct Namespace {
     pub class: Class,
     /// The stream that holds this region's copy, of a durable namespace; empty otherwise.
     pub copy: String,
+    /// What that stream drops.
+    pub retention: Retention,
     /// Whether clients may publish.
     pub publish: Permission,
     /// Whether clients may send requests.
@@ -116,6 +127,7 @@ pub(crate) mod tests {
             pattern: Filter::parse(pattern).unwrap(),
             class: Class::Ephemeral,
             copy: String::new(),
+            retention: Retention::Oldest,
             publish: permission,
             request: permission,
             headers: vec!["x-kind".into()],

@@ -2,7 +2,7 @@
 //! with its place and what to do.
 
 use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection};
-use meridian_core::namespace::Permission;
+use meridian_core::namespace::{Permission, Retention};
 use meridian_core::{Class, Namespace, Namespaces};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
@@ -169,6 +169,8 @@ pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
 }
 
 fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Namespace {
+    let durable = durable(section);
+    let is_limited = durable.as_ref().is_some_and(|durable| durable.max_messages_per_subject > 0);
     let permission = |granted| if granted { Permission::Granted } else { Permission::Denied };
     Namespace {
         name: section.name.clone(),
@@ -177,7 +179,8 @@ fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Names
             ClassName::Ephemeral => Class::Ephemeral,
             ClassName::Durable => Class::Durable,
         },
-        copy: durable(section).map_or_else(String::new, |durable| copy_name(&durable, region)),
+        copy: durable.map_or_else(String::new, |durable| copy_name(&durable, region)),
+        retention: if is_limited { Retention::PerSubject } else { Retention::Oldest },
         publish: permission(section.publish),
         request: permission(section.request),
         headers: section.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),

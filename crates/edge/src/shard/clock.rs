@@ -60,9 +60,9 @@ impl Shard {
             }
         }
         let expired = self.interest.borrow_mut().expire(self.now_ms());
-        for sid in expired {
-            self.upstream.unsubscribe(sid);
-            self.durables.forget(sid);
+        if !expired.is_empty() {
+            expired.into_iter().for_each(|sid| self.upstream.unsubscribe(sid));
+            self.prune_durables();
         }
         self.audit_durables();
         self.report.publish(&self.counters, self.interest.borrow().filters());

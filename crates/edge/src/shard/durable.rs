@@ -21,7 +21,7 @@ use meridian_proto::item::{Gap, Item, Mark};
 use meridian_proto::json::Origin;
 use meridian_proto::{frame, json};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::IoSlice;
 use std::rc::Rc;
 
@@ -30,7 +30,7 @@ const HELD_MAX: usize = 1_024;
 
 /// Messages of a filter that are kept for clients that come back, and their bytes.
 const RING_MESSAGES_MAX: usize = 256;
-const RING_BYTES_MAX: usize = 256 * 1024;
+const RING_BYTES_MAX: usize = 128 * 1024;
 
 /// Owned by the shard: its durable filters by their upstream sid.
 #[derive(Default)]
@@ -44,7 +44,7 @@ pub(crate) struct DurableFilter {
     filter: Filter,
     /// The stream that holds the region's copy.
     copy: String,
-    epoch: String,
+    epoch: RefCell<String>,
     state: RefCell<State>,
     /// Whether something happened that the worker has not yet settled.
     is_open: Cell<bool>,
@@ -93,9 +93,9 @@ impl Durables {
         self.filters.borrow().get(&sid).cloned()
     }
 
-    /// Forgets a filter that nobody wants any more; its worker ends by itself.
-    pub(super) fn forget(&self, sid: Sid) {
-        self.filters.borrow_mut().remove(&sid);
+    /// Forgets filters that nobody wants any more; their workers end by themselves.
+    pub(super) fn retain(&self, is_wanted: impl Fn(Sid) -> bool) {
+        self.filters.borrow_mut().retain(|sid, _| is_wanted(*sid));
     }
 
     /// The NATS connection is gone: every filter reads up when it is back.
@@ -108,20 +108,26 @@ impl Durables {
     }
 }
 
-impl DurableFilter {
-    fn new(sid: Sid, filter: Filter, copy: String, epoch: String) -> Self {
-        let state = State {
+impl State {
+    fn new() -> Self {
+        Self {
             phase: Phase::New,
             tails: Tails::new(0),
             ring: Ring::new(0, RING_MESSAGES_MAX, RING_BYTES_MAX),
             held: Vec::new(),
             joiners: Vec::new(),
-        };
+        }
+    }
+}
+
+impl DurableFilter {
+    fn new(sid: Sid, filter: Filter, copy: String, epoch: String) -> Self {
+        let state = State::new();
         Self {
             sid,
             filter,
             copy,
-            epoch,
+            epoch: RefCell::new(epoch),
             state: RefCell::new(state),
             is_open: Cell::new(true),
             worker: Cell::new(Worker::Absent),
@@ -170,6 +176,33 @@ impl Shard {
         let copy = &self.policy.namespaces.of_filter(filter)?.copy;
         let epoch = self.epochs.borrow().get(copy)?.clone();
         Some((copy.clone(), epoch))
+    }
+
+    /// Forgets the durable filters that the interest table no longer holds.
+    pub(super) fn prune_durables(&self) {
+        let interest = self.interest.borrow();
+        self.durables.retain(|sid| interest.filter_of(sid).is_some());
+    }
+
+    /// The epochs of the region's copies, as ordered. Where one is another than before, positions
+    /// mean nothing any more: members are told, and the filter begins anew.
+    pub(super) fn set_epochs(self: &Rc<Self>, epochs: &BTreeMap<String, String>) {
+        self.epochs.borrow_mut().clone_from(epochs);
+        for durable in self.durables.all() {
+            let Some(epoch) = epochs.get(&durable.copy) else { continue };
+            if *durable.epoch.borrow() == *epoch {
+                continue;
+            }
+            durable.epoch.borrow_mut().clone_from(epoch);
+            let why = || "epoch".into();
+            self.tell_members(&durable, |i| {
+                Item::Gap(Gap { i, after: None, upto: None, why: why() })
+            });
+            let joiners = std::mem::take(&mut durable.state.borrow_mut().joiners);
+            *durable.state.borrow_mut() = State { joiners, ..State::new() };
+            durable.open();
+            self.run_worker(&durable);
+        }
     }
 
     /// The interest of a durable filter stands, for the first time or again.

@@ -34,7 +34,7 @@ pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>
             let orders = orders.borrow_and_update();
             (orders.degraded.clone(), orders.epochs.clone(), orders.drain)
         };
-        *shard.epochs.borrow_mut() = epochs;
+        shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             return drain;
         }

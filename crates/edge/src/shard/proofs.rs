@@ -76,6 +76,7 @@ impl Shard {
             let Some(filter) = self.filter_of_upstream(quoted) else { return };
             let refused = self.interest.borrow_mut().refuse(&filter);
             refused.iter().for_each(|refused| self.refuse_subscribe(refused, &filter));
+            self.prune_durables();
         } else if text.contains("Permissions Violation for Publish") {
             if let Some(ack) = self.upstream.refused_ack(quoted) {
                 let msg = format!("the NATS servers refuse {} to this edge", ack.subject);

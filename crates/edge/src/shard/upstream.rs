@@ -275,6 +275,7 @@ impl Upstream {
         for (sid, filter) in wanted {
             self.subscribe(shard, sid, &filter);
         }
+        shard.prune_durables();
         shard.set_connected(true);
     }
 

@@ -7,6 +7,7 @@ use crate::shard::connection::Connection;
 use crate::shard::fanout::encode;
 use crate::shard::store::{GetFailure, Page};
 use meridian_core::durable::Stored;
+use meridian_core::namespace::Retention;
 use meridian_core::session::From;
 use meridian_proto::ErrorCode;
 use meridian_proto::item::{Failure, Gap, Item, Mark, Reply, SubscribeReply};
@@ -47,6 +48,10 @@ struct Opening {
 impl Shard {
     /// Lets a client into a live filter.
     pub(super) fn start_join(self: &Rc<Self>, durable: &Rc<DurableFilter>, joiner: Joiner) {
+        // Places in the table are used again: whoever has left must not be let in.
+        if self.joiner_connection(&joiner).is_none() {
+            return;
+        }
         if joiner.from == From::New {
             let after = durable.state.borrow().tails.highest();
             let opening = Opening { after, first: Vec::new(), recovered: None, count: None };
@@ -91,14 +96,15 @@ impl Shard {
             From::New => {
                 Ok(Opening { after: highest, first: Vec::new(), recovered: None, count: None })
             }
-            From::Position(position) if position.e != durable.epoch => Ok(not("epoch")),
+            From::Position(position) if position.e != *durable.epoch.borrow() => Ok(not("epoch")),
             From::Position(position) => {
                 let page = self.page_after(copy, filter, position.q, PAGE_MESSAGES).await?;
                 // Asked after the page was read: what is there now was there then.
                 if self.first_of(copy).await? > position.q + 1 {
                     return Ok(not("expired"));
                 }
-                if count(&page) > REPLAY_MESSAGES_MAX {
+                let is_thinned = self.thins_out(durable) && !page.messages.is_empty();
+                if is_thinned || count(&page) > REPLAY_MESSAGES_MAX {
                     return Ok(not("limit"));
                 }
                 Ok(opening(position.q, page, Some(Ok(()))))
@@ -126,6 +132,13 @@ impl Shard {
                 Ok(opening(after, page, None))
             }
         }
+    }
+
+    /// Whether the copy drops messages out of its middle, by a limit a subject: what is missing
+    /// there cannot be told from what never was.
+    fn thins_out(&self, durable: &DurableFilter) -> bool {
+        let namespace = self.policy.namespaces.of_filter(&durable.filter);
+        namespace.is_none_or(|namespace| namespace.retention == Retention::PerSubject)
     }
 
     /// The highest sequence with at least `wanted` messages of a filter above it, 0 if there are
@@ -159,17 +172,16 @@ impl Shard {
         let mut after = opening.after;
         let mut page = opening.first;
         loop {
-            let Some(connection) = self.joiner_connection(joiner) else { return };
             for stored in &page {
+                // Looked for each time: the client may leave while it is waited for.
+                let Some(connection) = self.joiner_connection(joiner) else { return };
                 self.send_replayed(&connection, joiner.group, stored);
                 after = after.max(stored.sequence);
-            }
-            while connection.waiting_bytes() > OUTBOX_BYTES_LOW {
-                sleep(POLL).await;
-                if !connection.is_open() {
-                    return;
+                while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
+                    sleep(POLL).await;
                 }
             }
+            let Some(connection) = self.joiner_connection(joiner) else { return };
             if self.hand_over(durable, joiner, &connection, after) {
                 return;
             }
@@ -247,7 +259,7 @@ impl Shard {
         let reply = SubscribeReply {
             i: joiner.group,
             recoverable: true,
-            e: Some(durable.epoch.clone()),
+            e: Some(durable.epoch.borrow().clone()),
             q: Some(opening.after),
             n: opening.count,
             recovered: opening.recovered.map(|recovered| recovered.is_ok()),

@@ -27,8 +27,11 @@ impl Shard {
         tokio::task::spawn_local(async move {
             shard.settle(&durable).await;
             durable.worker.set(Worker::Absent);
-            // What opened between the last look and this line.
-            if durable.is_open.get() && shard.durables.get(durable.sid).is_some() {
+            // What opened between the last look and this line. Without a connection the next one
+            // begins with all filters.
+            let is_wanted = shard.durables.get(durable.sid).is_some();
+            let is_connected = shard.upstream.payload_bytes_max().is_some();
+            if durable.is_open.get() && is_wanted && is_connected {
                 shard.run_worker(&durable);
             }
         });
