@@ -85,6 +85,9 @@ pub(crate) enum Error {
     /// An edge that cannot run.
     #[error(transparent)]
     Edge(#[from] meridian_edge::Error),
+    /// Streams of durable namespaces.
+    #[error(transparent)]
+    Streams(#[from] meridian_nats::streams::Error),
     /// A signal asked for the end. There is nothing more to say.
     #[error("interrupted")]
     Interrupted,
@@ -106,6 +109,7 @@ impl Error {
             Self::Usage(_) | Self::Config(_) => Exit::Usage,
             Self::Client(error) => of_client(error),
             Self::Bench(error) => of_bench(error),
+            Self::Streams(error) => crate::commands::streams::exit_of(error),
             Self::Local(_) | Self::Runtime(_) | Self::Edge(_) => Exit::Failure,
             // `meridian sub … | head -1` has done what was wanted.
             Self::Pipe { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => Exit::Ok,

@@ -36,6 +36,9 @@ struct Line<'a> {
     traceparent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     n: Option<u64>,
+    /// Its sequence in the stream, of a durable message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
 }
 
 /// A subscription's message, with its number from 1.
@@ -47,11 +50,16 @@ pub(crate) fn message(format: Format, message: &Message, n: u64) -> Vec<u8> {
             subject: Some(&message.s),
             traceparent: message.tp.as_deref(),
             n: Some(n),
+            sequence: message.q,
             ..line(content, &message.h)
         }),
         Format::Human(paint) => {
             let number = paint.dim(format!("[#{n}]"));
-            let mut out = format!("{number} {}\n", paint.bold(harmless(&message.s)));
+            let mut out = format!("{number} {}", paint.bold(harmless(&message.s)));
+            if let Some(sequence) = message.q {
+                out.push_str(&paint.dim(format!(" @{sequence}")));
+            }
+            out.push('\n');
             human_headers(&mut out, paint, &message.h);
             if let Some(traceparent) = &message.tp {
                 out.push_str(&paint.dim(format!("traceparent: {}", harmless(traceparent))));
@@ -88,6 +96,7 @@ fn line<'a>(content: Content<'a>, headers: &'a Headers) -> Line<'a> {
         headers,
         traceparent: None,
         n: None,
+        sequence: None,
     }
 }
 

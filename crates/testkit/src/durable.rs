@@ -3,10 +3,12 @@
 
 use crate::mesh::{TestMesh, TestMeshOptions};
 use crate::{eventually, within};
+use meridian_client::{Client, SubscribeOptions, Subscription};
 use meridian_edge::Config;
 use meridian_edge::config::{ClassName, NamespaceSection, StreamSection};
-use meridian_nats::streams::{Confirm, Streams, plan};
+use meridian_nats::streams::{Confirm, DurableNamespace, Streams, copy_name, plan};
 use meridian_nats::{Control, ControlOptions};
+use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Adds `orders.>` to an edge's configuration.
@@ -31,34 +33,60 @@ pub fn with_orders(config: &mut Config) {
     });
 }
 
+/// Subscribes as soon as the edge knows the stream.
+pub async fn subscribe_durable(
+    client: &Client,
+    filter: &str,
+    options: SubscribeOptions,
+) -> Subscription {
+    let mut subscription = None;
+    eventually("the edge knows the stream", async || {
+        subscription = client.subscribe(filter, options.clone()).await.ok();
+        subscription.is_some()
+    })
+    .await;
+    subscription.unwrap()
+}
+
 impl TestMesh {
-    /// Regions with the durable namespace, streams made, edges ready for it.
+    /// Regions with the durable namespaces of their configuration, streams made.
     pub async fn durable(options: TestMeshOptions) -> Self {
         assert!(options.regions.contains(&"eu".to_owned()), "eu is home");
+        let configure = options.configure;
         let mesh = Self::start(options).await;
         mesh.nats.wait_jetstream_ready().await.unwrap();
-        mesh.apply_streams().await;
+        mesh.apply_streams_of(configure).await;
         mesh
     }
 
-    /// Creates or reconciles the streams.
+    /// One region with `orders.>`, for what has nothing to do with the others.
+    pub async fn durable_one_region() -> Self {
+        let regions = vec!["eu".into()];
+        let configure = with_orders;
+        Self::durable(TestMeshOptions { regions, configure, ..TestMeshOptions::default() }).await
+    }
+
+    /// Creates or reconciles the stream of `orders.>`.
     pub async fn apply_streams(&self) {
+        self.apply_streams_of(with_orders).await;
+    }
+
+    /// Creates or reconciles the streams of a configuration.
+    pub async fn apply_streams_of(&self, configure: fn(&mut Config)) {
         let streams = self.streams("eu").await;
-        let mut config = Config::default();
-        with_orders(&mut config);
-        let regions: Vec<String> =
-            self.nats.regions().iter().map(|region| region.name().into()).collect();
-        let namespaces = config.durable_namespaces();
+        let regions = self.region_names();
+        let namespaces = namespaces_of(configure);
         let existing = streams.existing().await.unwrap();
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let plan = plan(&namespaces, &existing, &regions, since_1970.as_secs()).unwrap();
+        let plan = plan(&namespaces, &existing, &regions, now_s()).unwrap();
         within("the streams are made", streams.apply(&plan, Confirm::No)).await.unwrap();
-        for region in &regions {
-            let copy = meridian_nats::streams::copy_name(&namespaces[0], region);
-            eventually("the region's copy answers", async || {
-                streams.copy_status(&copy).await.is_ok()
-            })
-            .await;
+        for namespace in &namespaces {
+            for region in &regions {
+                let copy = copy_name(namespace, region);
+                eventually("the region's copy answers", async || {
+                    streams.copy_status(&copy).await.is_ok()
+                })
+                .await;
+            }
         }
     }
 
@@ -75,4 +103,50 @@ impl TestMesh {
         eventually("the operator is connected", async || control.is_connected()).await;
         Streams::new(&control)
     }
+
+    /// The name of the stream that holds a region's copy of `orders.>`.
+    pub fn copy_of_orders(&self, region: &str) -> String {
+        copy_name(&namespaces_of(with_orders)[0], region)
+    }
+
+    /// Erases all of `orders.>` below a sequence, in every region. The epoch stays, as it does when
+    /// the stream's own limits drop messages.
+    pub async fn drop_orders_below(&self, nats: &async_nats::Client, sequence: u64) {
+        for region in self.region_names() {
+            let subject = format!("$JS.API.STREAM.PURGE.{}", self.copy_of_orders(&region));
+            ask(nats, &subject, &json!({"seq": sequence})).await;
+        }
+    }
+
+    /// Purges all of `orders.>` as an operator does: the epoch changes.
+    pub async fn purge_orders(&self) {
+        let (streams, regions) = (self.streams("eu").await, self.region_names());
+        let namespace = &namespaces_of(with_orders)[0];
+        let purge = streams.purge(namespace, &regions, None, now_s(), Confirm::Yes);
+        assert!(within("the purge", purge).await.unwrap().is_complete());
+    }
+
+    fn region_names(&self) -> Vec<String> {
+        self.nats.regions().iter().map(|region| region.name().into()).collect()
+    }
+}
+
+/// Asks a server's JetStream API, or a stream for its acknowledgement of a publish. Panics when
+/// the answer is an error.
+pub async fn ask(nats: &async_nats::Client, subject: &str, request: &Value) -> Value {
+    let payload = request.to_string().into();
+    let answer = within(subject, nats.request(subject.to_owned(), payload)).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+    assert!(answer.get("error").is_none(), "{subject}: {answer}");
+    answer
+}
+
+fn namespaces_of(configure: fn(&mut Config)) -> Vec<DurableNamespace> {
+    let mut config = Config::default();
+    configure(&mut config);
+    config.durable_namespaces()
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }

@@ -6,13 +6,15 @@
 mod awaited;
 mod durable;
 mod mesh;
+mod numbered;
 mod raw_nats;
 mod raw_socket;
 mod running_edge;
 
 pub use awaited::{code_of, next_event, next_gap, next_message, next_notice, refusal, text_of};
-pub use durable::with_orders;
+pub use durable::{ask, subscribe_durable, with_orders};
 pub use mesh::{TestMesh, TestMeshOptions};
+pub use numbered::{NumberedPublisher, Shown};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
 pub use running_edge::{RunningEdge, config_for};

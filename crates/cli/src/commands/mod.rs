@@ -7,6 +7,7 @@ mod dev;
 mod edge;
 mod publish;
 mod request;
+pub(crate) mod streams;
 mod sub;
 mod version;
 
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Dev(dev::Arguments),
     Config(config::Arguments),
     Bench(bench::Arguments),
+    Streams(streams::Arguments),
     Version(version::Arguments),
 }
 
@@ -35,6 +37,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
+        Command::Streams(arguments) => streams::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }

@@ -7,6 +7,7 @@ use crate::target::Target;
 use crate::terminal::{self, Paint, harmless, talk, talk_error};
 use meridian_client::{Client, Event, Notice, Notices, SubscribeOptions, Subscription};
 use meridian_proto::Filter;
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -38,6 +39,15 @@ pub(crate) struct Arguments {
     /// Receive the trace context of sampled messages.
     #[arg(long)]
     trace: bool,
+    /// Start with the last so many messages, 1 to 500. Durable namespaces only, as the two below.
+    #[arg(long, value_name = "N", group = "start")]
+    last: Option<u64>,
+    /// Start with everything stored since a time, such as 2026-11-24T09:00:00Z.
+    #[arg(long, value_name = "TIME", group = "start")]
+    since: Option<String>,
+    /// Start with the last message of each subject.
+    #[arg(long, group = "start")]
+    last_per_subject: bool,
     /// End after so many ms; with code 5 if --count, or one message without it, was not reached.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     timeout_ms: Option<u64>,
@@ -72,6 +82,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     let options = SubscribeOptions {
         hdr: arguments.headers.clone(),
         trace: arguments.trace,
+        from: start(&arguments),
         ..SubscribeOptions::default()
     };
     let subscription = signals.race(client.subscribe(&arguments.filter, options)).await?;
@@ -83,6 +94,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
         Tail { format: format(&arguments), count: arguments.count, messages: 0, gaps: 0 };
     let end = tail.follow(subscription, client.notices(), &mut signals, timeout).await?;
     tail.finish(end, client, &mut signals).await
+}
+
+/// Where to start, as the protocol spells it.
+fn start(arguments: &Arguments) -> Option<serde_json::Value> {
+    match (arguments.last, &arguments.since, arguments.last_per_subject) {
+        (Some(last), ..) => Some(json!({ "last": last })),
+        (None, Some(time), _) => Some(json!({ "time": time })),
+        (None, None, true) => Some(json!({ "last_per_subject": true })),
+        (None, None, false) => None,
+    }
 }
 
 fn format(arguments: &Arguments) -> Format {

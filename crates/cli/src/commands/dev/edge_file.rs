@@ -64,12 +64,15 @@ page = true
             write!(text, "\n[[demo.regions]]\nname = \"{name}\"\nurl = \"{url}\"\n")
                 .expect("writing to a string cannot fail");
         }
+        let home = self.regions.first().map_or(self.region, |(name, _)| name);
         text.push_str(NAMESPACES);
+        writeln!(text, "home = {home:?}").expect("writing to a string cannot fail");
         text
     }
 }
 
-/// What a development mesh serves: one subject space in which clients may do everything.
+/// What a development mesh serves: one ephemeral subject space in which clients may do everything,
+/// and a durable one. The home of its stream follows.
 const NAMESPACES: &str = r#"
 [[namespaces]]
 name = "demo"
@@ -78,6 +81,16 @@ class = "ephemeral"
 publish = true
 request = true
 headers = ["x-kind"]
+
+[[namespaces]]
+name = "orders"
+pattern = "orders.>"
+class = "durable"
+publish = true
+
+[namespaces.stream]
+max_age_s = 86400
+max_bytes = 268435456
 "#;
 
 #[cfg(test)]
@@ -105,5 +118,6 @@ mod tests {
         assert_eq!(value["mesh"]["regions"][1].as_str(), Some("us"));
         assert_eq!(value["demo"]["regions"][0]["url"].as_str(), Some(url(7410).as_str()));
         assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
+        assert_eq!(value["namespaces"][1]["stream"]["home"].as_str(), Some("eu"));
     }
 }

@@ -6,6 +6,7 @@ mod edge_file;
 mod keeper;
 mod regions;
 
+use crate::commands::streams;
 use crate::exit::{Error, Exit};
 use crate::signals::Signals;
 use crate::terminal::{self, talk};
@@ -85,6 +86,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     // Whatever has started by then is killed if a signal comes, or if something fails.
     let mesh = signals.race(Supercluster::start(options)).await?;
     let (edges, announcement) = signals.race(start_edges(&mesh)).await?;
+    signals.race(make_streams(&mesh)).await?;
 
     let running = Running::keep(mesh, edges);
     let text = match arguments.json {
@@ -123,6 +125,15 @@ impl Running {
         self.stop_servers.send_replace(true);
         ended(self.servers.await)
     }
+}
+
+/// Makes the durable namespaces' streams, once JetStream has a leader.
+async fn make_streams(mesh: &Supercluster) -> Result<(), Error> {
+    talk("waiting for JetStream, which elects a leader over all regions");
+    mesh.wait_jetstream_ready().await?;
+    let Some(home) = mesh.regions().first() else { return Ok(()) };
+    // Every edge's file says the same of the namespaces.
+    streams::make(&home.directory().join(format!("{}-1.toml", home.name()))).await
 }
 
 /// Writes each edge's file, starts it, and waits until it is ready.

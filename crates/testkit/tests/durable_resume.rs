@@ -1,0 +1,213 @@
+//! Clients that go from edge to edge and from region to region while messages flow: they see
+//! everything, once and in order.
+
+#![allow(clippy::unwrap_used)]
+
+use meridian_client::{Client, SubscribeOptions};
+use meridian_testkit::{
+    DEADLINE, NumberedPublisher, RawSocket, RunningEdge, ServerFrame, Shown, TestMesh,
+    TestMeshOptions, config_for, eventually, subscribe_durable, with_orders, within,
+};
+use serde_json::{Value, json};
+
+const REGIONS: [&str; 3] = ["us", "ap", "eu"];
+
+/// Changes of region, and messages that are published while a client is away.
+const HOPS: usize = 5;
+const MISSED: usize = 300;
+
+/// Messages that a client reads in each region: the replay and some that are live.
+const READ: usize = 400;
+
+/// Subjects of the numbered messages.
+const SUBJECTS: usize = 4;
+
+async fn three_regions() -> TestMesh {
+    TestMesh::durable(TestMeshOptions { configure: with_orders, ..TestMeshOptions::default() })
+        .await
+}
+
+/// Hops from region to region with one filter, and returns what it was shown; its last
+/// subscription goes on in the last region.
+async fn hop(
+    mesh: &TestMesh,
+    publisher: &NumberedPublisher,
+    filter: &str,
+    read: usize,
+) -> (Client, meridian_client::Subscription, Shown) {
+    let mut shown = Shown::default();
+    let mut client = mesh.client(REGIONS[0]).await;
+    let mut here = subscribe_durable(&client, filter, SubscribeOptions::default()).await;
+    for number in 1..=HOPS {
+        let wanted = shown.messages.len() + read;
+        shown.read_until(&mut here, DEADLINE, |shown| shown.messages.len() >= wanted).await;
+        let resume = here.resume_point();
+        // Whatever has come and was not read is dropped with it.
+        here.unsubscribe().await.unwrap();
+        publisher.publishes(MISSED).await;
+        client = mesh.client(REGIONS[number % REGIONS.len()]).await;
+        let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
+        here = subscribe_durable(&client, filter, options).await;
+        assert_eq!(here.reply().recovered, Some(true), "{filter}, hop {number}");
+        assert!(here.reply().n.unwrap() > 0, "{filter}, hop {number}");
+    }
+    (client, here, shown)
+}
+
+#[tokio::test]
+async fn a_client_that_hops_between_regions_while_messages_flow_sees_each_once() {
+    let mesh = three_regions().await;
+    let anyone = mesh.client("eu").await;
+    let first = subscribe_durable(&anyone, "orders.hop.>", SubscribeOptions::default()).await;
+    let nats = mesh.plain_nats("eu").await;
+    // A client's first message is wherever its first subscription begins; so all begin before.
+    let mut beginnings = Vec::new();
+    for filter in ["orders.hop.>", "orders.*.*", "orders.hop.1"] {
+        let client = mesh.client(REGIONS[0]).await;
+        subscribe_durable(&client, filter, SubscribeOptions::default()).await;
+        beginnings.push(client);
+    }
+    drop((first, beginnings));
+    let publisher = NumberedPublisher::start(nats, "orders.hop", SUBJECTS);
+    let (wide, wider, exact) = tokio::join!(
+        hop(&mesh, &publisher, "orders.hop.>", READ),
+        hop(&mesh, &publisher, "orders.*.*", READ),
+        hop(&mesh, &publisher, "orders.hop.1", READ / SUBJECTS),
+    );
+    let published = publisher.stop().await;
+    for (name, (client, mut here, mut shown)) in [("wide", wide), ("wider", wider)] {
+        let last = published - 1;
+        let is_complete = |shown: &Shown| {
+            let all = shown.numbers();
+            all.len() >= published - all[0] && all.contains(&last)
+        };
+        shown.read_until(&mut here, DEADLINE, is_complete).await;
+        let first = *shown.numbers().iter().min().unwrap();
+        shown.assert_complete(name, first..published);
+        assert_eq!(shown.lives, HOPS, "{name}: one replay a hop");
+        drop(client);
+    }
+    let (_client, mut here, mut shown) = exact;
+    let last = (published - 2) / SUBJECTS * SUBJECTS + 1;
+    shown.read_until(&mut here, DEADLINE, |shown| shown.numbers().contains(&last)).await;
+    let first = shown.numbers()[0];
+    shown.assert_complete("exact", (first..published).step_by(SUBJECTS));
+}
+
+#[tokio::test]
+async fn a_drained_edges_clients_resume_in_another_region_and_at_a_new_edge() {
+    let mut mesh = three_regions().await;
+    let client = mesh.client("us").await;
+    let mut here = subscribe_durable(&client, "orders.>", SubscribeOptions::default()).await;
+    let publisher = NumberedPublisher::start(mesh.plain_nats("eu").await, "orders.d", SUBJECTS);
+    let mut shown = Shown::default();
+    shown.read_until(&mut here, DEADLINE, |shown| shown.messages.len() >= 50).await;
+    let drained = mesh.edge_mut("us");
+    drained.drain();
+    // It goes on until the edge closes.
+    while let Some(event) = within("the edge closes", here.next()).await {
+        shown.note(event);
+    }
+    assert_eq!(client.closed().await.code, 3001);
+    let resume = here.resume_point();
+    let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
+    drained.ended().await;
+    publisher.publishes(50).await;
+
+    let elsewhere = mesh.client("ap").await;
+    let mut there = subscribe_durable(&elsewhere, "orders.>", options).await;
+    assert_eq!(there.reply().recovered, Some(true));
+    let wanted = shown.messages.len() + 200;
+    shown.read_until(&mut there, DEADLINE, |shown| shown.messages.len() >= wanted).await;
+    let resume = there.resume_point();
+    there.unsubscribe().await.unwrap();
+
+    let url = mesh.nats.region("us").unwrap().nats_edge_url();
+    let regions = REGIONS.map(String::from);
+    let mut config = config_for("us-2", "us", &regions, &url);
+    with_orders(&mut config);
+    let edge = RunningEdge::start(config).await;
+    let back = Client::connect(&edge.url(), meridian_client::Options::default()).await.unwrap();
+    let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
+    let mut here = subscribe_durable(&back, "orders.>", options).await;
+    assert_eq!(here.reply().recovered, Some(true));
+    publisher.publishes(50).await;
+    let published = publisher.stop().await;
+    shown.read_until(&mut here, DEADLINE, |shown| shown.messages.len() >= published).await;
+    shown.assert_complete("drained", 0..published);
+    drop(back);
+    edge.stop().await;
+}
+
+/// Bytes of a message of the flood, and messages between two looks whether the client was closed.
+const FLOOD_BYTES: usize = 8 * 1024;
+const FLOOD_BATCH: usize = 20;
+
+async fn raw_subscribe(socket: &mut RawSocket, body: Value) -> Value {
+    socket.send_text(&json!({"id": 2, "subscribe": body}).to_string()).await;
+    let reply = loop {
+        let item = socket.next_item().await;
+        if item["id"] == 2 {
+            break item;
+        }
+    };
+    assert!(reply.get("error").is_none(), "{reply}");
+    reply["subscribe"].clone()
+}
+
+#[tokio::test]
+async fn slow_client_of_a_durable_filter_is_closed_and_resumes_completely() {
+    let mesh = TestMesh::durable_one_region().await;
+    let client = mesh.client("eu").await;
+    drop(subscribe_durable(&client, "orders.flood", SubscribeOptions::default()).await);
+    let nats = mesh.plain_nats("eu").await;
+    for filter in ["orders.flood", "orders.>"] {
+        let before = mesh.edge("eu").number("slow_closes").await;
+        let mut slow = RawSocket::narrow_tcp(mesh.edge("eu").public()).await;
+        slow.upgrade().await;
+        slow.identify("{}").await;
+        let reply = raw_subscribe(&mut slow, json!({"f": filter})).await;
+        let (epoch, mut position) = (reply["e"].clone(), reply["q"].as_u64().unwrap());
+        let first = position;
+        let mut sent = 0;
+        eventually("the slow client is closed", async || {
+            for _ in 0..FLOOD_BATCH {
+                let text = format!("{sent} {}", "x".repeat(FLOOD_BYTES));
+                nats.publish("orders.flood", text.into()).await.unwrap();
+                sent += 1;
+            }
+            nats.flush().await.unwrap();
+            mesh.edge("eu").number("slow_closes").await > before
+        })
+        .await;
+        let end = loop {
+            match slow.next().await {
+                ServerFrame::Text(text) => {
+                    for line in text.lines() {
+                        let item: Value = serde_json::from_str(line).unwrap();
+                        let Some(sequence) = item["m"]["q"].as_u64() else { continue };
+                        assert_eq!(sequence, position + 1);
+                        position = sequence;
+                    }
+                }
+                end => break end,
+            }
+        };
+        assert_eq!(end, ServerFrame::Close(3003, "slow".into()));
+        let missed = first + sent - position;
+        assert!(missed > 0 && position > first, "{filter}: it read some and missed some");
+        // What it read is its position: on one subject nothing can come before it.
+        let mut back = mesh.raw_socket("eu").await;
+        let recover = json!({"e": epoch, "q": position});
+        let reply = raw_subscribe(&mut back, json!({"f": filter, "recover": recover})).await;
+        assert_eq!(reply["recovered"], true);
+        assert_eq!(reply["n"], missed);
+        for sequence in position + 1..=position + missed {
+            let item = back.next_item().await;
+            assert_eq!((&item["m"]["q"], &item["m"]["r"]), (&json!(sequence), &json!(1)));
+            let number = (sequence - first - 1).to_string();
+            assert_eq!(item["m"]["t"].as_str().unwrap().split(' ').next(), Some(number.as_str()));
+        }
+        assert!(back.next_item().await.get("live").is_some(), "{filter}");
+    }
+}
