@@ -62,6 +62,11 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(check_limits(&config.limits));
+    if !config.mesh.regions.is_empty() {
+        let durables = config.namespaces.iter().filter_map(durable);
+        let checks = durables.map(|durable| durable.check(&config.mesh.regions));
+        mistakes.extend(checks.filter_map(|check| Some(check.err()?.to_string())));
+    }
     if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
         mistakes.append(&mut errors);
     }

@@ -67,6 +67,32 @@ fn a_name_of_digits_may_come_from_the_environment() {
 }
 
 #[test]
+fn a_durable_namespace_needs_a_stream_whose_home_is_a_region() {
+    let config = |namespace: serde_json::Value| {
+        load::from_tree(json!({"mesh": {"regions": ["eu", "us"]}, "namespaces": [namespace]}))
+    };
+    let durable = |more: serde_json::Value| {
+        let mut namespace = json!({"name": "a", "pattern": "a.>", "class": "durable"});
+        namespace.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config(namespace).map_err(|errors| errors.0.join("\n"))
+    };
+    assert!(durable(json!({"stream": {"home": "eu"}})).is_ok());
+    for (more, what) in [
+        (json!({}), "a durable namespace needs its home"),
+        (json!({"stream": {"home": "mars"}}), "mars"),
+        (json!({"stream": {"home": "eu", "replicas": 9}}), "9 replicas"),
+        (json!({"stream": {"home": "eu"}, "pattern": "a.*.>"}), "a durable pattern is"),
+        (
+            json!({"stream": {"home": "eu"}, "class": "ephemeral"}),
+            "an ephemeral namespace has none",
+        ),
+    ] {
+        let mistakes = durable(more).unwrap_err();
+        assert!(mistakes.contains(what), "{what} in {mistakes}");
+    }
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let mut config = Config::default();
     config.nats.servers = vec!["nats://user:se@cret@host:4222".into()];

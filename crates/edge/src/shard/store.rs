@@ -5,7 +5,7 @@ use super::Shard;
 use meridian_core::durable::Stored;
 use meridian_nats::Message;
 use slab::Slab;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -20,16 +20,27 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most gets in flight in one shard.
 const GETS_MAX: usize = 1024;
 
-/// What stands before the number in the token of a get, which tells it from a client's request.
+/// What stands before the ticket in the token of a get, which tells it from a client's request.
 const TOKEN_PREFIX: char = 'g';
 
-/// Owned by the shard. Gets in flight, by the number in their token.
+/// Owned by the shard. Gets in flight, by the ticket in their token.
 #[derive(Default)]
 pub(crate) struct Gets {
     waiting: RefCell<Slab<Get>>,
+    next_nonce: Cell<u64>,
 }
 
+/// Names a get in flight, and never another one: places are used again, nonces not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ticket {
+    number: usize,
+    nonce: u64,
+}
+
+type Answer = oneshot::Receiver<Result<Page, GetFailure>>;
+
 struct Get {
+    nonce: u64,
     expected: Expected,
     messages: Vec<Stored>,
     bytes: usize,
@@ -71,18 +82,24 @@ pub(crate) enum GetFailure {
 }
 
 impl Gets {
-    fn insert(
-        &self,
-        expected: Expected,
-    ) -> Option<(usize, oneshot::Receiver<Result<Page, GetFailure>>)> {
+    fn insert(&self, expected: Expected) -> Option<(Ticket, Answer)> {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= GETS_MAX {
             return None;
         }
+        let nonce = self.next_nonce.get();
+        self.next_nonce.set(nonce + 1);
         let (done, answer) = oneshot::channel();
         let (messages, done) = (Vec::new(), Some(done));
-        let get = Get { expected, messages, bytes: 0, pending: 0, cut: 0, done };
-        Some((waiting.insert(get), answer))
+        let get = Get { nonce, expected, messages, bytes: 0, pending: 0, cut: 0, done };
+        Some((Ticket { number: waiting.insert(get), nonce }, answer))
+    }
+
+    fn remove(&self, ticket: Ticket) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.get(ticket.number).is_some_and(|get| get.nonce == ticket.nonce) {
+            waiting.remove(ticket.number);
+        }
     }
 
     /// Fails every get: the connection that answers would come on is gone.
@@ -92,9 +109,11 @@ impl Gets {
 
     /// Takes a message that came for a get. False if its token is none of a get.
     pub(super) fn take(&self, token: &str, message: &Message<'_>) -> bool {
-        let Some(number) = token.strip_prefix(TOKEN_PREFIX) else { return false };
+        let Some(ticket) = token.strip_prefix(TOKEN_PREFIX) else { return false };
+        let Some(ticket) = Ticket::parse(ticket) else { return true };
         let mut waiting = self.waiting.borrow_mut();
-        let get = number.parse().ok().and_then(|number: usize| waiting.get_mut(number));
+        let get = waiting.get_mut(ticket.number).filter(|get| get.nonce == ticket.nonce);
+        // What comes too late belongs to nobody.
         let Some(get) = get else { return true };
         let header = |name| number_of(message.headers.get(name));
         match message.headers.status() {
@@ -109,6 +128,13 @@ impl Gets {
             Some(_) => get.finish(Err(GetFailure::Refused)),
         }
         true
+    }
+}
+
+impl Ticket {
+    fn parse(text: &str) -> Option<Self> {
+        let (number, nonce) = text.split_once('-')?;
+        Some(Self { number: number.parse().ok()?, nonce: nonce.parse().ok()? })
     }
 }
 
@@ -149,15 +175,15 @@ impl Shard {
     ) -> Result<Page, GetFailure> {
         let is_batch = request.get("batch").is_some() || request.get("multi_last").is_some();
         let expected = if is_batch { Expected::Batch } else { Expected::One };
-        let (number, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
+        let (ticket, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
         let subject = format!("$JS.API.DIRECT.GET.{copy}");
-        let token = format!("{TOKEN_PREFIX}{number}");
+        let token = format!("{TOKEN_PREFIX}{}-{}", ticket.number, ticket.nonce);
         let sent = self.upstream.ask(&subject, &token, request.to_string().as_bytes());
         let answered = match sent {
             Ok(()) => timeout(GET_TIMEOUT, answer).await,
             Err(_) => Ok(Ok(Err(GetFailure::Unreachable))),
         };
-        self.gets.waiting.borrow_mut().try_remove(number);
+        self.gets.remove(ticket);
         match answered {
             Ok(Ok(page)) => page,
             Ok(Err(_)) | Err(_) => Err(GetFailure::Unreachable),
