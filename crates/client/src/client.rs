@@ -9,7 +9,7 @@ use crate::notice::Notices;
 use crate::options::{Options, PublishOptions, SubscribeOptions};
 use crate::payload::PayloadBuf;
 use crate::pending::Effect;
-use crate::resume::Tracker;
+use crate::resume::{Beginning, Tracker};
 use crate::subscription::{Closer, Subscription};
 use crate::writer::{self, Call};
 use meridian_proto::command::{Ack, Body, Command, Connect, Publish, Request, Subscribe};
@@ -79,6 +79,9 @@ impl Client {
         options: SubscribeOptions,
     ) -> Result<Subscription, Error> {
         let (sender, events) = mpsc::channel(options.events_max.max(1));
+        let is_snapshot =
+            options.from.as_ref().is_some_and(|from| from.get("last_per_subject").is_some());
+        let beginning = if is_snapshot { Beginning::Snapshot } else { Beginning::InOrder };
         let body = Body::Subscribe(Subscribe {
             f: filter.to_owned(),
             hdr: options.hdr,
@@ -93,7 +96,7 @@ impl Client {
                     reply_timeout: self.reply_timeout,
                     done: false,
                 };
-                let tracker = Tracker::new(filter, &reply, options.resume);
+                let tracker = Tracker::new(filter, &reply, options.resume, beginning);
                 Ok(Subscription { filter: filter.to_owned(), reply, events, tracker, closer })
             }
             other => Err(unexpected(&other)),

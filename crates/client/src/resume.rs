@@ -24,6 +24,17 @@ pub struct ResumePoint {
 pub(crate) struct Tracker {
     point: ResumePoint,
     is_wildcard: bool,
+    /// Whether a resume may begin. Not while a snapshot comes: it says where it ends at once.
+    is_whole: bool,
+}
+
+/// How a subscription's first messages come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Beginning {
+    /// In order of the stream.
+    InOrder,
+    /// As the last of each subject, which stand before their own position.
+    Snapshot,
 }
 
 impl ResumePoint {
@@ -40,6 +51,7 @@ impl Tracker {
         filter: &str,
         reply: &SubscribeReply,
         earlier: Option<ResumePoint>,
+        beginning: Beginning,
     ) -> Option<Self> {
         let epoch = reply.e.clone().filter(|_| reply.recoverable)?;
         let position = Position { e: epoch, q: reply.q.unwrap_or_default() };
@@ -48,7 +60,8 @@ impl Tracker {
             Some(earlier) if reply.recovered == Some(true) => earlier.seen,
             _ => BTreeSet::new(),
         };
-        Some(Self { point: ResumePoint { position, seen }, is_wildcard })
+        let is_whole = beginning == Beginning::InOrder;
+        Some(Self { point: ResumePoint { position, seen }, is_wildcard, is_whole })
     }
 
     /// Whether a message is to be shown: not if an earlier subscription has shown it.
@@ -72,8 +85,14 @@ impl Tracker {
         }
     }
 
-    pub(crate) fn point(&self) -> ResumePoint {
-        self.point.clone()
+    /// The replay has ended: a snapshot too is whole now.
+    pub(crate) fn live(&mut self, sequence: u64) {
+        self.is_whole = true;
+        self.mark(sequence);
+    }
+
+    pub(crate) fn point(&self) -> Option<ResumePoint> {
+        self.is_whole.then(|| self.point.clone())
     }
 }
 
@@ -93,22 +112,23 @@ mod tests {
 
     #[test]
     fn an_exact_filter_stands_at_its_last_message() {
-        let mut tracker = Tracker::new("a.b", &reply(None, 5), None).unwrap();
+        let mut tracker = Tracker::new("a.b", &reply(None, 5), None, Beginning::InOrder).unwrap();
         assert!(tracker.show(&message(9)));
-        assert_eq!(tracker.point().position().q, 9);
+        assert_eq!(tracker.point().unwrap().position().q, 9);
     }
 
     #[test]
     fn a_wildcard_filter_stands_at_its_last_mark_and_shows_nothing_twice() {
-        let mut tracker = Tracker::new("a.*", &reply(None, 5), None).unwrap();
+        let mut tracker = Tracker::new("a.*", &reply(None, 5), None, Beginning::InOrder).unwrap();
         for sequence in [7, 9, 8] {
             assert!(tracker.show(&message(sequence)));
         }
-        assert_eq!(tracker.point().position().q, 5);
+        assert_eq!(tracker.point().unwrap().position().q, 5);
         tracker.mark(7);
-        let earlier = tracker.point();
+        let earlier = tracker.point().unwrap();
         assert_eq!(earlier.position().q, 7);
-        let mut resumed = Tracker::new("a.*", &reply(Some(true), 7), Some(earlier)).unwrap();
+        let reply = reply(Some(true), 7);
+        let mut resumed = Tracker::new("a.*", &reply, Some(earlier), Beginning::InOrder).unwrap();
         assert!(!resumed.show(&message(8)));
         assert!(!resumed.show(&message(9)));
         assert!(resumed.show(&message(10)));
@@ -117,6 +137,15 @@ mod tests {
     #[test]
     fn an_ephemeral_filter_stands_nowhere() {
         let ephemeral = SubscribeReply { recoverable: false, e: None, ..reply(None, 0) };
-        assert!(Tracker::new("a", &ephemeral, None).is_none());
+        assert!(Tracker::new("a", &ephemeral, None, Beginning::InOrder).is_none());
+    }
+
+    #[test]
+    fn a_snapshot_cannot_be_resumed_before_it_is_whole() {
+        let mut tracker = Tracker::new("a.*", &reply(None, 9), None, Beginning::Snapshot).unwrap();
+        assert!(tracker.show(&message(3)));
+        assert_eq!(tracker.point(), None, "9 is behind what is still to come");
+        tracker.live(9);
+        assert_eq!(tracker.point().unwrap().position().q, 9);
     }
 }

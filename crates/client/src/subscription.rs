@@ -71,10 +71,11 @@ impl Subscription {
     }
 
     /// From where another subscription on this filter, at any edge of any region, goes on after the
-    /// last event that was read here. `None` on an ephemeral filter.
+    /// last event that was read here. `None` on an ephemeral filter, and while the last messages of
+    /// all subjects still come.
     #[must_use]
     pub fn resume_point(&self) -> Option<ResumePoint> {
-        self.tracker.as_ref().map(Tracker::point)
+        self.tracker.as_ref().and_then(Tracker::point)
     }
 
     /// Notes where the subscription stands. False for a message that was shown before.
@@ -82,7 +83,8 @@ impl Subscription {
         let Some(tracker) = &mut self.tracker else { return true };
         match event {
             Event::Message(message) => return tracker.show(message),
-            Event::Live(mark) | Event::Position(mark) => tracker.mark(mark.q),
+            Event::Live(mark) => tracker.live(mark.q),
+            Event::Position(mark) => tracker.mark(mark.q),
             Event::Gap(gap) => tracker.mark(gap.upto.unwrap_or_default()),
             Event::Unsubscribed(_) => {}
         }

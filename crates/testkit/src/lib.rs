@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod awaited;
+pub mod checker;
 mod durable;
 mod mesh;
 mod numbered;

@@ -8,14 +8,17 @@ use crate::running_edge::{RunningEdge, config_for, http_get};
 use meridian_client::{Client, Event, Options, Subscription};
 use meridian_edge::Config;
 use meridian_local::{
-    APP_USER, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+    APP_USER, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
 };
+use std::net::SocketAddr;
 use tempfile::TempDir;
 
 /// What to start.
 pub struct TestMeshOptions {
     pub regions: Vec<String>,
     pub links: Links,
+    /// How edges reach their own region's server.
+    pub edge_links: Links,
     /// Changes each edge's configuration before it starts.
     pub configure: fn(&mut Config),
 }
@@ -23,7 +26,8 @@ pub struct TestMeshOptions {
 impl Default for TestMeshOptions {
     fn default() -> Self {
         let regions = ["eu", "us", "ap"].map(String::from).to_vec();
-        Self { regions, links: Links::Direct, configure: |_| {} }
+        let (links, edge_links) = (Links::Direct, Links::Direct);
+        Self { regions, links, edge_links, configure: |_| {} }
     }
 }
 
@@ -31,6 +35,8 @@ impl Default for TestMeshOptions {
 pub struct TestMesh {
     pub nats: Supercluster,
     edges: Vec<RunningEdge>,
+    /// One a region, if asked for.
+    edge_links: Vec<Link>,
     _state: TempDir,
 }
 
@@ -50,7 +56,7 @@ impl TestMesh {
         let state = TempDir::new().unwrap();
         let nats = Supercluster::start(SuperclusterOptions {
             regions: options.regions.clone(),
-            ports: MeshPorts::claimed(options.regions.len(), 0).unwrap(),
+            ports: MeshPorts::claimed(options.regions.len(), 1).unwrap(),
             state_dir: state.path().into(),
             rtt_ms: 0,
             links: options.links,
@@ -59,20 +65,32 @@ impl TestMesh {
         })
         .await
         .unwrap();
-        let mut edges = Vec::new();
+        let (mut edges, mut edge_links) = (Vec::new(), Vec::new());
         for region in nats.regions() {
             let id = format!("{}-1", region.name());
-            let url = region.nats_edge_url();
+            let mut url = region.nats_edge_url();
+            if options.edge_links == Links::Proxied {
+                // The edges themselves listen on ports of the system's choice.
+                let port = region.ports().edges[0].public;
+                let listen = SocketAddr::from(([127, 0, 0, 1], port));
+                edge_links.push(Link::start(listen, region.nats_address(), 0).unwrap());
+                url = url.replace(&region.nats_address().to_string(), &listen.to_string());
+            }
             let mut config = config_for(&id, region.name(), &options.regions, &url);
             (options.configure)(&mut config);
             edges.push(RunningEdge::start(config).await);
         }
-        Self { nats, edges, _state: state }
+        Self { nats, edges, edge_links, _state: state }
     }
 
     /// The edge of a region.
     pub fn edge(&self, region: &str) -> &RunningEdge {
         &self.edges[self.index(region)]
+    }
+
+    /// The link between a region's edge and its server.
+    pub fn edge_link(&self, region: &str) -> LinkHandle {
+        self.edge_links[self.index(region)].handle()
     }
 
     /// The edge of a region, to be drained.

@@ -14,7 +14,7 @@ pub struct Ring {
 }
 
 /// One stored message, copied out of the read buffer: a kept slice would pin the whole buffer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Sequence in the stream.
     pub sequence: u64,
@@ -51,6 +51,12 @@ impl Ring {
             // Repairs come late, so an older message may leave after a newer one.
             self.floor = self.floor.max(oldest.sequence);
         }
+    }
+
+    /// Every delivered message above this is kept.
+    #[must_use]
+    pub fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// Every delivered message above `sequence`, in order of delivery, or None if some have left.

@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Most messages of history that `from: last` may ask for.
 const LAST_MAX: u64 = 500;
 
+/// The largest sequence that every client can write.
+const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+
 /// Where a subscription starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
@@ -61,6 +64,9 @@ pub(super) fn start(
     match (&body.recover, &body.from) {
         (Some(_), Some(_)) => {
             Err(Failure::new(ErrorCode::BadRequest, "both recover and from: send one"))
+        }
+        (Some(position), None) if position.q > SEQUENCE_MAX => {
+            Err(Failure::new(ErrorCode::BadRequest, "recover.q is over 2^53 - 1"))
         }
         (Some(position), None) => Ok(Start::Durable(From::Position(position.clone()))),
         (None, Some(from)) => history(from).map(Start::Durable),

@@ -4,6 +4,8 @@
 use super::Shard;
 use meridian_core::durable::Stored;
 use meridian_nats::Message;
+use serde::Deserialize;
+use serde_json::json;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -58,6 +60,8 @@ enum Expected {
     One,
     /// With a status, after any number of messages.
     Batch,
+    /// With one answer that is no stored message.
+    Info,
 }
 
 /// A batch of stored messages, in order of sequence.
@@ -66,8 +70,17 @@ pub(crate) struct Page {
     pub(crate) messages: Vec<Stored>,
     /// Matching messages behind these, as the store counted them.
     pub(crate) pending: u64,
-    /// The sequence that a `multi_last` was answered up to.
-    pub(crate) upto: Option<u64>,
+}
+
+/// What a stream says of itself (`$JS.API.STREAM.INFO`), as far as it is needed.
+#[derive(Debug, Deserialize)]
+struct StreamInfo {
+    state: StreamState,
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamState {
+    first_seq: u64,
 }
 
 /// Why a get brought nothing.
@@ -120,9 +133,9 @@ impl Gets {
             None => get.keep(message, header("Nats-Num-Pending").unwrap_or_default()),
             Some(204) => {
                 get.pending = header("Nats-Num-Pending").unwrap_or_default();
-                get.finish(Ok(header("Nats-UpTo-Sequence")));
+                get.finish(Ok(()));
             }
-            Some(404) => get.finish(Ok(None)),
+            Some(404) => get.finish(Ok(())),
             Some(413) => get.finish(Err(GetFailure::TooManySubjects)),
             Some(503) => get.finish(Err(GetFailure::Unreachable)),
             Some(_) => get.finish(Err(GetFailure::Refused)),
@@ -140,7 +153,11 @@ impl Ticket {
 
 impl Get {
     fn keep(&mut self, message: &Message<'_>, pending: u64) {
-        let Some(stored) = stored(message) else { return };
+        let stored = match self.expected {
+            Expected::Info => Some(Stored { payload: message.payload.into(), ..Stored::default() }),
+            Expected::One | Expected::Batch => stored(message),
+        };
+        let Some(stored) = stored else { return };
         self.bytes += stored.bytes();
         self.pending = pending;
         // What is over the bound is asked for again: the page ends before it.
@@ -149,17 +166,16 @@ impl Get {
         } else {
             self.cut += 1;
         }
-        if self.expected == Expected::One {
-            self.finish(Ok(None));
+        if self.expected != Expected::Batch {
+            self.finish(Ok(()));
         }
     }
 
-    fn finish(&mut self, end: Result<Option<u64>, GetFailure>) {
+    fn finish(&mut self, end: Result<(), GetFailure>) {
         let Some(done) = self.done.take() else { return };
-        let page = end.map(|upto| Page {
+        let page = end.map(|()| Page {
             messages: std::mem::take(&mut self.messages),
             pending: self.pending + self.cut,
-            upto,
         });
         // Whoever asked may have gone.
         drop(done.send(page));
@@ -175,10 +191,33 @@ impl Shard {
     ) -> Result<Page, GetFailure> {
         let is_batch = request.get("batch").is_some() || request.get("multi_last").is_some();
         let expected = if is_batch { Expected::Batch } else { Expected::One };
-        let (ticket, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
         let subject = format!("$JS.API.DIRECT.GET.{copy}");
+        self.exchange(&subject, request.to_string().as_bytes(), expected).await
+    }
+
+    /// The sequence from which on a copy is whole: that of its oldest message, and of an empty one
+    /// the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
+    pub(super) async fn whole_from(self: &Rc<Self>, copy: &str) -> Result<u64, GetFailure> {
+        let oldest = json!({"seq": 1, "next_by_subj": ">", "batch": 1});
+        if let Some(stored) = self.get(copy, &oldest).await?.messages.first() {
+            return Ok(stored.sequence);
+        }
+        let subject = format!("$JS.API.STREAM.INFO.{copy}");
+        let page = self.exchange(&subject, b"", Expected::Info).await?;
+        let payload = page.messages.first().map_or(&b""[..], |answer| &answer.payload);
+        let info: StreamInfo = serde_json::from_slice(payload).map_err(|_| GetFailure::Refused)?;
+        Ok(info.state.first_seq)
+    }
+
+    async fn exchange(
+        self: &Rc<Self>,
+        subject: &str,
+        request: &[u8],
+        expected: Expected,
+    ) -> Result<Page, GetFailure> {
+        let (ticket, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
         let token = format!("{TOKEN_PREFIX}{}-{}", ticket.number, ticket.nonce);
-        let sent = self.upstream.ask(&subject, &token, request.to_string().as_bytes());
+        let sent = self.upstream.ask(subject, &token, request);
         let answered = match sent {
             Ok(()) => timeout(GET_TIMEOUT, answer).await,
             Err(_) => Ok(Ok(Err(GetFailure::Unreachable))),

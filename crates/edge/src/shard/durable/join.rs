@@ -16,6 +16,7 @@ use serde_json::json;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
 
 /// Most messages that one resume may bring; more is cheaper to fetch as state.
@@ -27,8 +28,10 @@ const PAGE_MESSAGES: u32 = 256;
 /// Bytes that may wait in a joiner's outbox before the next page is fetched.
 const OUTBOX_BYTES_LOW: usize = 64 * 1024;
 
-/// How often a replay looks whether it may go on.
+/// How often a replay looks whether it may go on: at first, and when it waits for long, as for a
+/// mirror that is behind.
 const POLL: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_secs(1);
 
 /// Most steps of the search for the last messages: one for each bit of a sequence.
 const SEARCH_STEPS_MAX: u32 = 64;
@@ -65,17 +68,19 @@ impl Shard {
     async fn join(self: &Rc<Self>, durable: &Rc<DurableFilter>, joiner: &Joiner) {
         // Replays queue here, so that a storm of resumes does not become a storm of reads.
         let Ok(permit) = self.replays.acquire().await else { return };
-        let opening = match self.open_replay(durable, joiner).await {
+        let mut opening = match self.open_replay(durable, joiner).await {
             Ok(opening) => opening,
             Err(failure) => return self.refuse_join(joiner, failure),
         };
-        self.reply(durable, joiner, &opening);
-        let is_refused = matches!(opening.recovered, Some(Err(_)));
-        if is_refused {
+        if matches!(opening.recovered, Some(Err(_))) {
+            // The gap ends where live begins, not where it would have begun before the reads.
+            self.flush();
+            opening.after = durable.state.borrow().tails.highest();
+            self.reply(durable, joiner, &opening);
             return self.admit(joiner);
         }
-        self.replay(durable, joiner, opening).await;
-        drop(permit);
+        self.reply(durable, joiner, &opening);
+        self.replay(durable, joiner, opening, permit).await;
     }
 
     /// Reads the first messages, and decides whether everything is there.
@@ -100,7 +105,7 @@ impl Shard {
             From::Position(position) => {
                 let page = self.page_after(copy, filter, position.q, PAGE_MESSAGES).await?;
                 // Asked after the page was read: what is there now was there then.
-                if self.first_of(copy).await? > position.q + 1 {
+                if self.whole_from(copy).await? > position.q + 1 {
                     return Ok(not("expired"));
                 }
                 let is_thinned = self.thins_out(durable) && !page.messages.is_empty();
@@ -122,9 +127,12 @@ impl Shard {
             }
             From::LastPerSubject => {
                 let page = self.get(copy, &json!({"multi_last": [filter]})).await?;
-                let upto = page.upto.unwrap_or(highest);
+                // Not what the answer was given up to: that may be on other subjects, and the
+                // filter would never get there.
+                let last = page.messages.iter().map(|stored| stored.sequence).max();
                 let count = Some(page.messages.len() as u64);
-                Ok(Opening { after: upto, first: page.messages, recovered: None, count })
+                let after = last.unwrap_or(highest);
+                Ok(Opening { after, first: page.messages, recovered: None, count })
             }
             From::Last(wanted) => {
                 let after = self.before_last(copy, filter, *wanted, highest).await?;
@@ -168,39 +176,70 @@ impl Shard {
         durable: &Rc<DurableFilter>,
         joiner: &Joiner,
         opening: Opening,
+        mut permit: SemaphorePermit<'_>,
     ) {
         let mut after = opening.after;
         let mut page = opening.first;
+        // The filter has nothing between `tail` and `after`, whichever is larger.
+        let mut tail = after;
+        let mut wait = POLL;
         loop {
             for stored in &page {
                 // Looked for each time: the client may leave while it is waited for.
                 let Some(connection) = self.joiner_connection(joiner) else { return };
                 self.send_replayed(&connection, joiner.group, stored);
                 after = after.max(stored.sequence);
+                tail = after;
                 while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
                     sleep(POLL).await;
                 }
             }
             let Some(connection) = self.joiner_connection(joiner) else { return };
-            if self.hand_over(durable, joiner, &connection, after) {
+            if self.hand_over(durable, joiner, &connection, after, tail) {
                 return;
             }
-            page = match self
-                .page_after(&durable.copy, durable.filter.as_str(), after, PAGE_MESSAGES)
-                .await
-            {
-                Ok(page) if page.messages.is_empty() => {
-                    // The mirror is behind the position, or the filter settles: wait for it.
-                    sleep(POLL).await;
-                    Vec::new()
+            drop(connection);
+            let filter = durable.filter.as_str();
+            // Asked before the page is read: what the filter has up to here is in the page.
+            let upto = match page.is_empty() {
+                true => self.last_of(&durable.copy, ">").await.unwrap_or_default(),
+                false => 0,
+            };
+            let read = self.page_after(&durable.copy, filter, after, PAGE_MESSAGES).await;
+            let is_read = read.is_ok();
+            page = read.map(|page| page.messages).unwrap_or_default();
+            if !page.is_empty() {
+                wait = POLL;
+                continue;
+            }
+            if is_read && upto >= after {
+                let found = self.quiet_between(durable, after, upto).await.unwrap_or(tail);
+                if std::mem::replace(&mut tail, found) != found {
+                    continue;
                 }
-                Ok(page) => page.messages,
-                Err(_) => {
-                    sleep(POLL * 20).await;
-                    Vec::new()
-                }
+            }
+            // The mirror is behind the position or down, or the filter settles: others may replay
+            // meanwhile. A position that is never reached costs little.
+            drop(permit);
+            sleep(wait).await;
+            wait = (wait * 2).min(POLL_MAX);
+            permit = match self.replays.acquire().await {
+                Ok(permit) => permit,
+                Err(_) => return,
             };
         }
+    }
+
+    /// Where the ring may begin, given that the filter has nothing between `after` and `upto`, and
+    /// nothing between its last message and `after`: what is there is on other subjects.
+    async fn quiet_between(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        after: u64,
+        upto: u64,
+    ) -> Result<u64, GetFailure> {
+        let last = self.last_of(&durable.copy, durable.filter.as_str()).await?;
+        Ok(durable.state.borrow().ring.floor().clamp(last.min(after), upto))
     }
 
     /// Sends the rest out of the ring and lets the client in, in one step, so that nothing can come
@@ -211,15 +250,16 @@ impl Shard {
         joiner: &Joiner,
         connection: &Rc<Connection>,
         after: u64,
+        tail: u64,
     ) -> bool {
         // What stands in the batch belongs to those who are in already.
         self.flush();
         let state = durable.state.borrow();
-        if state.phase != super::Phase::Live || state.tails.highest() < after {
+        if state.phase != super::Phase::Live || state.tails.highest() < tail {
             return false;
         }
-        let Some(rest) = state.ring.since(after) else { return false };
-        for stored in rest {
+        let Some(rest) = state.ring.since(tail) else { return false };
+        for stored in rest.filter(|stored| stored.sequence > after) {
             self.send_replayed(connection, joiner.group, stored);
         }
         let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };

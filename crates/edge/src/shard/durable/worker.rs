@@ -63,7 +63,9 @@ impl Shard {
     async fn read_up(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> Result<(), GetFailure> {
         let filter = durable.filter.as_str();
         if durable.state.borrow().phase == Phase::New {
-            let last = self.last_of(&durable.copy, filter).await?;
+            // Of the whole copy: a position by an old message of a quiet filter would seem to be
+            // out of reach as soon as the copy drops what is older.
+            let last = self.last_of(&durable.copy, ">").await?;
             let state = &mut *durable.state.borrow_mut();
             state.tails = Tails::new(last);
             state.ring = Ring::new(last, RING_MESSAGES_MAX, RING_BYTES_MAX);
@@ -71,7 +73,7 @@ impl Shard {
             return Ok(());
         }
         let verified = durable.state.borrow().tails.verified();
-        let first = self.first_of(&durable.copy).await?;
+        let first = self.whole_from(&durable.copy).await?;
         if first > verified + 1 {
             // What was not yet delivered of these is gone; the rest was delivered.
             self.tell_durable_gap(durable, verified, first - 1);
@@ -154,11 +156,5 @@ impl Shard {
     ) -> Result<u64, GetFailure> {
         let page = self.get(copy, &json!({"last_by_subj": filter})).await?;
         Ok(page.messages.last().map_or(0, |stored| stored.sequence))
-    }
-
-    /// The sequence of the oldest message of a copy, 0 if it is empty.
-    pub(super) async fn first_of(self: &Rc<Self>, copy: &str) -> Result<u64, GetFailure> {
-        let page = self.get(copy, &json!({"seq": 1, "next_by_subj": ">", "batch": 1})).await?;
-        Ok(page.messages.first().map_or(0, |stored| stored.sequence))
     }
 }

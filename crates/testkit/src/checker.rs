@@ -1,0 +1,212 @@
+//! The history checker: did the mesh lie? Pure: it judges what publishers and subscribers recorded.
+//!
+//! What must hold on a durable namespace, whatever was killed or cut meanwhile: every acknowledged
+//! message was received or told as a gap, in order per subject, once, and nothing came that nobody
+//! published.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One message that a publisher sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publication {
+    pub subject: String,
+    /// The publisher's own count, which is the payload.
+    pub number: u64,
+    /// Where the stream stored it; None if no acknowledgement came.
+    pub sequence: Option<u64>,
+}
+
+/// What a subscriber saw, in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observation {
+    Message {
+        subject: String,
+        number: u64,
+        sequence: u64,
+    },
+    /// Told: sequences above `after` up to `upto` may be missing.
+    Gap {
+        after: u64,
+        upto: u64,
+    },
+}
+
+/// One subscriber's record over all its connections.
+#[derive(Debug, Clone, Default)]
+pub struct Log {
+    pub name: String,
+    /// Where its first subscription stood: it must see everything above.
+    pub start: u64,
+    pub observations: Vec<Observation>,
+}
+
+/// A lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// Acknowledged, not received, and not told.
+    SilentLoss { subscriber: String, sequence: u64 },
+    /// Received twice.
+    Duplicate { subscriber: String, sequence: u64 },
+    /// Received behind a later message of the same subject.
+    Reordered { subscriber: String, subject: String, sequence: u64 },
+    /// Received, and nobody published it, or not there.
+    Phantom { subscriber: String, subject: String, number: u64, sequence: u64 },
+}
+
+/// What an honest history held, for the report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub published: usize,
+    pub acknowledged: usize,
+    pub delivered: usize,
+    pub gaps: usize,
+}
+
+/// Judges a history.
+///
+/// # Errors
+/// Every [`Violation`], in the order of the logs.
+pub fn check(publications: &[Publication], logs: &[Log]) -> Result<Summary, Vec<Violation>> {
+    let numbers: BTreeMap<(&str, u64), Option<u64>> = publications
+        .iter()
+        .map(|publication| {
+            ((publication.subject.as_str(), publication.number), publication.sequence)
+        })
+        .collect();
+    let acknowledged: BTreeSet<u64> =
+        publications.iter().filter_map(|publication| publication.sequence).collect();
+    let mut summary = Summary {
+        published: publications.len(),
+        acknowledged: acknowledged.len(),
+        ..Summary::default()
+    };
+    let mut violations = Vec::new();
+    for log in logs {
+        check_log(log, &numbers, &acknowledged, &mut summary, &mut violations);
+    }
+    if violations.is_empty() { Ok(summary) } else { Err(violations) }
+}
+
+fn check_log(
+    log: &Log,
+    numbers: &BTreeMap<(&str, u64), Option<u64>>,
+    acknowledged: &BTreeSet<u64>,
+    summary: &mut Summary,
+    violations: &mut Vec<Violation>,
+) {
+    let subscriber = || log.name.clone();
+    let (mut received, mut gaps) = (BTreeSet::new(), Vec::new());
+    let mut last: BTreeMap<&str, u64> = BTreeMap::new();
+    for observation in &log.observations {
+        let (subject, number, sequence) = match observation {
+            Observation::Gap { after, upto } => {
+                gaps.push(*after..=*upto);
+                continue;
+            }
+            Observation::Message { subject, number, sequence } => (subject, *number, *sequence),
+        };
+        let is_known = match numbers.get(&(subject.as_str(), number)) {
+            // An acknowledgement may be lost while its message is stored.
+            Some(stored) => stored.is_none_or(|stored| stored == sequence),
+            None => false,
+        };
+        if !is_known {
+            let subject = subject.clone();
+            violations.push(Violation::Phantom {
+                subscriber: subscriber(),
+                subject,
+                number,
+                sequence,
+            });
+        }
+        if !received.insert(sequence) {
+            violations.push(Violation::Duplicate { subscriber: subscriber(), sequence });
+        } else if last.get(subject.as_str()).is_some_and(|last| *last > sequence) {
+            let subject = subject.clone();
+            violations.push(Violation::Reordered { subscriber: subscriber(), subject, sequence });
+        }
+        let tail = last.entry(subject).or_default();
+        *tail = (*tail).max(sequence);
+    }
+    let is_told =
+        |sequence: u64| gaps.iter().any(|gap| sequence > *gap.start() && gap.contains(&sequence));
+    for sequence in acknowledged.range(log.start + 1..) {
+        if !received.contains(sequence) && !is_told(*sequence) {
+            let sequence = *sequence;
+            violations.push(Violation::SilentLoss { subscriber: subscriber(), sequence });
+        }
+    }
+    summary.delivered += received.len();
+    summary.gaps += gaps.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject_of(number: u64) -> &'static str {
+        if number.is_multiple_of(2) { "even" } else { "odd" }
+    }
+
+    fn publications() -> Vec<Publication> {
+        let of = |number: u64, sequence| {
+            let subject = subject_of(number);
+            Publication { subject: subject.into(), number, sequence }
+        };
+        vec![of(1, Some(1)), of(2, Some(2)), of(3, None), of(4, Some(4)), of(5, Some(5))]
+    }
+
+    fn message(number: u64) -> Observation {
+        let subject = subject_of(number);
+        Observation::Message { subject: subject.into(), number, sequence: number }
+    }
+
+    fn judge(observations: Vec<Observation>) -> Result<Summary, Vec<Violation>> {
+        let log = Log { name: "s".into(), start: 0, observations };
+        check(&publications(), &[log])
+    }
+
+    fn all_but(missing: u64) -> Vec<Observation> {
+        [1, 2, 4, 5].into_iter().filter(|number| *number != missing).map(message).collect()
+    }
+
+    #[test]
+    fn an_honest_history_passes() {
+        let summary = judge(all_but(0)).unwrap();
+        assert_eq!((summary.acknowledged, summary.delivered), (4, 4));
+        let with_unacknowledged = [all_but(0), vec![message(3)]].concat();
+        let reordered = judge(with_unacknowledged).unwrap_err();
+        assert!(matches!(reordered[..], [Violation::Reordered { sequence: 3, .. }]));
+    }
+
+    #[test]
+    fn a_loss_is_found_unless_it_was_told() {
+        let lost = Violation::SilentLoss { subscriber: "s".into(), sequence: 4 };
+        assert_eq!(judge(all_but(4)), Err(vec![lost]));
+        let told = [all_but(4), vec![Observation::Gap { after: 3, upto: 4 }]].concat();
+        assert_eq!(judge(told).unwrap().gaps, 1);
+        let beside = [all_but(4), vec![Observation::Gap { after: 4, upto: 9 }]].concat();
+        assert!(judge(beside).is_err(), "the gap begins behind it");
+    }
+
+    #[test]
+    fn repeats_and_inventions_are_found() {
+        let twice = [all_but(0), vec![message(5)]].concat();
+        assert!(matches!(
+            judge(twice).unwrap_err()[..],
+            [Violation::Duplicate { sequence: 5, .. }]
+        ));
+        let invented = [all_but(0), vec![message(7)]].concat();
+        assert!(matches!(judge(invented).unwrap_err()[..], [Violation::Phantom { number: 7, .. }]));
+        let moved = Observation::Message { subject: "odd".into(), number: 5, sequence: 6 };
+        let moved = [all_but(5), vec![moved]].concat();
+        let violations = judge(moved).unwrap_err();
+        assert!(matches!(violations[0], Violation::Phantom { sequence: 6, .. }), "{violations:?}");
+    }
+
+    #[test]
+    fn what_was_before_the_start_is_not_owed() {
+        let log = Log { name: "s".into(), start: 4, observations: vec![message(5)] };
+        assert!(check(&publications(), &[log]).is_ok());
+    }
+}
