@@ -20,7 +20,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench fuzz deny clean
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench chaos fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ test: tools fmt lint ## Everything: formatting, lints, all tests
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins
 	target/release/meridian-bench-suite $(ARGS)
+
+chaos: tools ## Ten minutes of faults under the history checker (CHAOS_SEED, CHAOS_SECONDS)
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked -p meridian-testkit --test chaos -- --nocapture
 
 fuzz: ## Each fuzz target for a minute; needs a nightly compiler
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
