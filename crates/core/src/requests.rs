@@ -40,7 +40,16 @@ pub enum Purpose {
     /// A client's request, whose answer goes by the header rules of the namespace at this place.
     Answer(usize),
     /// The proof that a stream has stored a client's publish.
-    Stored,
+    Stored(Repeat),
+}
+
+/// What happens when a client sends a publish again whose acknowledgement was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It has a message id: the stream keeps it once.
+    Once,
+    /// It has none, and may be stored twice.
+    Twice,
 }
 
 impl<K: Copy> Default for Requests<K> {

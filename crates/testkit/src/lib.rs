@@ -24,7 +24,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Generous: a loaded machine is slow, and a test that waits this long has failed anyway.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for a condition, and panics with `what` when it does not come.
 pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {

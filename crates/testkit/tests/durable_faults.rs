@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// A mirror whose home was away asks again after 10 s and more.
-const MIRROR_DEADLINE: Duration = Duration::from_secs(90);
+const MIRROR_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The longest that a lost last message may stay unnoticed, and generously what a busy machine
 /// adds: a quiet filter is audited every 30 s.
-const AUDIT_DEADLINE: Duration = Duration::from_secs(60);
+const AUDIT_DEADLINE: Duration = Duration::from_secs(120);
 
 const SUBJECTS: usize = 3;
 
@@ -111,7 +111,8 @@ async fn while_the_home_region_is_down_publishes_fail_and_history_and_resume_go_
     let mut codes = Vec::new();
     eventually("publishes are refused at once", async || {
         let failure = refusal(publish(&us, "orders.h.lost", 999).await);
-        assert!(failure.retry, "{failure:?}");
+        // 203 may be sent again only under a message id, which these have not.
+        assert_eq!(failure.retry, failure.code != ErrorCode::AckUnknown, "{failure:?}");
         codes.push(failure.code);
         failure.code == ErrorCode::StreamUnavailable
     })

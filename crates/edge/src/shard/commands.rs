@@ -6,7 +6,7 @@ use super::durable::Joiner;
 use super::upstream::PendingAck;
 use meridian_core::Effect;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
-use meridian_core::requests::{Purpose, Waiting};
+use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{Greeting, MeshNotices, Outbound, PublishProof, Start, greet};
 use meridian_proto::command::{Ack, Command};
 use meridian_proto::item::{Failure, Item, Mesh, PublishReply, Reply};
@@ -77,7 +77,9 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
             connection.send(shard, &item);
         }
         Effect::Publish { id: Some(id), message, proof: PublishProof::Stored } => {
-            let (member, purpose) = (connection.key, Purpose::Stored);
+            let has_id = message.headers.iter().any(|(name, _)| name == "Nats-Msg-Id");
+            let repeat = if has_id { Repeat::Once } else { Repeat::Twice };
+            let (member, purpose) = (connection.key, Purpose::Stored(repeat));
             let waiting = Waiting { member, command: id, purpose };
             self::request(shard, connection, waiting, &message, STORED_TIMEOUT_MS);
         }

@@ -2,6 +2,7 @@
 //! and later gaps, and a refusal reaches whoever asked.
 
 use super::Shard;
+use super::requests::ack_unknown;
 use super::upstream::unreachable;
 use meridian_core::interest::Resumed;
 use meridian_core::requests::Purpose;
@@ -59,9 +60,8 @@ impl Shard {
         for request in requests {
             let failure = match request.purpose {
                 Purpose::Answer(_) => unreachable(),
-                Purpose::Stored => {
-                    let msg = "the NATS connection broke before the acknowledgement";
-                    Failure::new(ErrorCode::AckUnknown, msg)
+                Purpose::Stored(repeat) => {
+                    ack_unknown(repeat, "the NATS connection broke before the acknowledgement")
                 }
             };
             self.fail(request.member, request.command, failure);

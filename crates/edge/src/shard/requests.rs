@@ -1,7 +1,7 @@
 //! Answers to clients' requests, and requests that nobody answered.
 
 use super::{ConnectionKey, Shard};
-use meridian_core::requests::{Purpose, Waiting};
+use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_nats::Message;
 use meridian_proto::command::Ack;
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
@@ -35,7 +35,7 @@ impl Shard {
         let Some(request) = self.requests.borrow_mut().answer(token) else { return };
         let is_unserved = message.headers.status() == Some(503);
         let namespace = match request.purpose {
-            Purpose::Stored => return self.answer_stored(&request, message, is_unserved),
+            Purpose::Stored(_) => return self.answer_stored(&request, message, is_unserved),
             Purpose::Answer(namespace) => self.policy.namespaces.at(namespace),
         };
         if is_unserved {
@@ -97,11 +97,20 @@ impl Shard {
         for request in expired {
             let failure = match request.purpose {
                 Purpose::Answer(_) => Failure::new(ErrorCode::UpstreamTimeout, "no answer in time"),
-                Purpose::Stored => {
-                    Failure::new(ErrorCode::AckUnknown, "no acknowledgement of the stream in time")
+                Purpose::Stored(repeat) => {
+                    ack_unknown(repeat, "no acknowledgement of the stream in time")
                 }
             };
             self.fail(request.member, request.command, failure);
         }
+    }
+}
+
+/// The acknowledgement of a publish is lost: with a message id it may simply be sent again.
+pub(super) fn ack_unknown(repeat: Repeat, why: &str) -> Failure {
+    let failure = Failure::new(ErrorCode::AckUnknown, why);
+    match repeat {
+        Repeat::Once => Failure { retry: true, ..failure },
+        Repeat::Twice => failure.hint("with a mid it could be sent again and be stored once"),
     }
 }
