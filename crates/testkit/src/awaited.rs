@@ -2,6 +2,7 @@
 //! panics when something else comes, so that a test reads as a list of claims.
 
 use crate::within;
+use futures_util::StreamExt;
 use meridian_client::{Error, Event, Notice, Notices, Subscription};
 use meridian_proto::ErrorCode;
 use meridian_proto::item::{Failure, Message};
@@ -50,4 +51,13 @@ pub fn refusal<T: Debug>(result: Result<T, Error>) -> Failure {
 /// The code that the edge refused a call with.
 pub fn code_of<T: Debug>(result: Result<T, Error>) -> ErrorCode {
     refusal(result).code
+}
+
+/// Waits until the server has processed everything that a plain NATS client sent before, its
+/// subscriptions among it: `flush` alone proves only that the bytes have left.
+pub async fn round_trip(nats: &async_nats::Client) {
+    let inbox = nats.new_inbox();
+    let mut echo = nats.subscribe(inbox.clone()).await.unwrap();
+    nats.publish(inbox, "".into()).await.unwrap();
+    within("the client hears itself", echo.next()).await.unwrap();
 }

@@ -12,7 +12,9 @@ mod raw_nats;
 mod raw_socket;
 mod running_edge;
 
-pub use awaited::{code_of, next_event, next_gap, next_message, next_notice, refusal, text_of};
+pub use awaited::{
+    code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
+};
 pub use durable::{ask, subscribe_durable, with_orders};
 pub use mesh::{TestMesh, TestMeshOptions};
 pub use numbered::{NumberedPublisher, Shown};

@@ -24,9 +24,11 @@ struct Spy(async_nats::Subscriber);
 impl Spy {
     async fn start(scene: &Scene) -> Self {
         let client = scene.mesh.plain_nats("eu").await;
-        let spy = Self(client.subscribe(">").await.unwrap());
-        client.flush().await.unwrap();
-        spy
+        let mut everything = client.subscribe(">").await.unwrap();
+        meridian_testkit::round_trip(&client).await;
+        // It has seen its own round trip.
+        while !everything.next().await.unwrap().subject.starts_with("_INBOX.") {}
+        Self(everything)
     }
 
     /// The next message that is neither a heartbeat of the mesh nor for the innocent client.

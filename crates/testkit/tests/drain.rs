@@ -20,7 +20,7 @@ async fn a_drained_edge_says_goodbye_and_ends() {
     .await;
     let nats = mesh.plain_nats("eu").await;
     let mut service = nats.subscribe("demo.>").await.unwrap();
-    nats.flush().await.unwrap();
+    meridian_testkit::round_trip(&nats).await;
     let clients = [mesh.client("eu").await, mesh.client("eu").await];
     let mut notices = clients[0].notices();
     // This one answers no close frame.

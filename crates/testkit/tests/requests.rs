@@ -7,7 +7,7 @@ use meridian_client::{Client, Options, PayloadBuf};
 use meridian_proto::ErrorCode;
 use meridian_proto::command::HeaderValues;
 use meridian_proto::item::RequestReply;
-use meridian_testkit::{DEADLINE, TestMesh, code_of, eventually, within};
+use meridian_testkit::{DEADLINE, TestMesh, code_of, eventually, round_trip, within};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -17,7 +17,7 @@ const SHORT: Duration = Duration::from_millis(200);
 /// A service that answers each request with the same bytes, until it is aborted.
 async fn service(nats: async_nats::Client, subject: &'static str, name: &'static str) -> Service {
     let mut requests = nats.queue_subscribe(subject, "workers".into()).await.unwrap();
-    nats.flush().await.unwrap();
+    round_trip(&nats).await;
     let answering = nats.clone();
     let running = tokio::spawn(async move {
         while let Some(request) = requests.next().await {
@@ -78,7 +78,7 @@ async fn an_answer_keeps_its_kind_and_its_allowed_headers() {
     let client = mesh.client("eu").await;
     let nats = mesh.plain_nats("eu").await;
     let mut requests = nats.subscribe("demo.echo").await.unwrap();
-    nats.flush().await.unwrap();
+    round_trip(&nats).await;
     let echo = tokio::spawn(async move {
         while let Some(request) = requests.next().await {
             let mut headers = request.headers.unwrap_or_default();
@@ -109,7 +109,7 @@ async fn no_answer_nobody_there_and_not_allowed_are_told_apart() {
     let client = mesh.client("eu").await;
     let nats = mesh.plain_nats("eu").await;
     let silent = nats.subscribe("demo.silent").await.unwrap();
-    nats.flush().await.unwrap();
+    round_trip(&nats).await;
     for (subject, code) in [
         ("demo.silent", ErrorCode::UpstreamTimeout),
         ("demo.nobody", ErrorCode::NoResponders),
@@ -129,7 +129,7 @@ async fn an_answer_that_is_too_late_reaches_nobody() {
     let mut socket = mesh.raw_socket("eu").await;
     let nats = mesh.plain_nats("eu").await;
     let mut requests = nats.subscribe("demo.slow").await.unwrap();
-    nats.flush().await.unwrap();
+    round_trip(&nats).await;
     socket.send_text(r#"{"id":2,"request":{"s":"demo.slow","timeout":1}}"#).await;
     let late = within("the first request", requests.next()).await.unwrap();
     assert_eq!(socket.next_item().await["error"]["code"], 200);
@@ -153,7 +153,7 @@ async fn a_request_whose_edge_loses_nats_fails_at_once() {
     let client = mesh.client_with("eu", Options::default()).await;
     let nats = mesh.plain_nats("eu").await;
     let mut requests = nats.subscribe("demo.silent").await.unwrap();
-    nats.flush().await.unwrap();
+    round_trip(&nats).await;
     let asked = tokio::spawn(async move {
         let result = ask(&client, "demo.silent").await;
         (client, result)
