@@ -83,9 +83,7 @@ impl Connection {
 
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| json::write_item(out, item));
-        self.write(shard, &[IoSlice::new(&bytes)]);
+        self.write(shard, &[IoSlice::new(&item_frame(item))]);
     }
 
     /// Writes whole frames to the socket, or queues what it does not take. Over the bound the
@@ -217,4 +215,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// One item as a frame, for one client or for many.
+pub(super) fn item_frame(item: &Item) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::text(&mut bytes, |out| json::write_item(out, item));
+    bytes
 }

@@ -2,9 +2,10 @@
 //! window, and NATS last.
 
 use super::Shard;
+use super::connection::item_frame;
 use super::orders::Drain;
+use meridian_proto::CloseCode;
 use meridian_proto::item::{GoAway, Item};
-use meridian_proto::{CloseCode, frame, json};
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
@@ -70,8 +71,7 @@ impl Shard {
             after_ms: [0, drain.window_ms / 2],
             deadline_ms: drain.window_ms,
         });
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| json::write_item(out, &item));
+        let bytes = item_frame(&item);
         for connection in self.open_connections() {
             if connection.session.borrow().is_some() {
                 connection.write(self, &[IoSlice::new(&bytes)]);

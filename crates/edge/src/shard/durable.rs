@@ -9,6 +9,7 @@ mod audit;
 mod join;
 mod worker;
 
+use super::connection::item_frame;
 use super::fanout::Incoming;
 use super::store::number_of;
 use super::{ConnectionKey, Shard};
@@ -19,7 +20,6 @@ use meridian_nats::{Headers, Message};
 use meridian_proto::Filter;
 use meridian_proto::item::{Gap, Item, Mark};
 use meridian_proto::json::Origin;
-use meridian_proto::{frame, json};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::io::IoSlice;
@@ -285,8 +285,7 @@ impl Shard {
         self.flush();
         let interest = self.interest.borrow();
         for index in interest.route(durable.sid) {
-            let mut bytes = Vec::new();
-            frame::text(&mut bytes, |out| json::write_item(out, &item(index + 1)));
+            let bytes = item_frame(&item(index + 1));
             for member in interest.group(*index).members() {
                 if let Some(connection) = self.connection_at(*member) {
                     connection.write(self, &[IoSlice::new(&bytes)]);

@@ -1,9 +1,9 @@
 //! What the control plane orders of all shards: a snapshot that each looks at when it changes.
 
 use super::Shard;
+use super::connection::item_frame;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Item, Mesh};
-use meridian_proto::{frame, json};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -52,8 +52,7 @@ impl Shard {
     /// Tells every session that asked for it.
     fn tell_degraded(self: &Rc<Self>, degraded: &[String]) {
         let item = Item::Mesh(Mesh { degraded: degraded.to_vec() });
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| json::write_item(out, &item));
+        let bytes = item_frame(&item);
         for (_, connection) in self.connections.borrow().iter() {
             let notices =
                 connection.session.borrow().as_ref().map(|session| session.mesh_notices());

@@ -2,12 +2,13 @@
 //! and later gaps, and a refusal reaches whoever asked.
 
 use super::Shard;
+use super::connection::item_frame;
 use super::requests::ack_unknown;
 use super::upstream::unreachable;
 use meridian_core::interest::Resumed;
 use meridian_core::requests::Purpose;
+use meridian_proto::ErrorCode;
 use meridian_proto::item::{Failure, Gap, Item};
-use meridian_proto::{ErrorCode, frame, json};
 use std::io::IoSlice;
 use std::rc::Rc;
 use tracing::{debug, warn};
@@ -35,8 +36,7 @@ impl Shard {
     /// whose subscribe reply is still to come have missed nothing.
     fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
         let item = Item::Gap(Gap { i: resumed.group, after: None, upto: None, why: "nats".into() });
-        let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| json::write_item(out, &item));
+        let bytes = item_frame(&item);
         let interest = self.interest.borrow();
         for member in interest.group(resumed.group - 1).members().iter().take(resumed.members) {
             if let Some(connection) = self.connection_at(*member) {

@@ -1,6 +1,7 @@
 //! A client joins a live filter: the reply, what it missed out of the ring or the copy, and then
 //! live, without a gap and without a message twice.
 
+use super::worker::PAGE_MESSAGES;
 use super::{DurableFilter, Joiner, incoming};
 use crate::shard::Shard;
 use crate::shard::connection::Connection;
@@ -21,9 +22,6 @@ use tokio::time::sleep;
 
 /// Most messages that one resume may bring; more is cheaper to fetch as state.
 const REPLAY_MESSAGES_MAX: u64 = 5_000;
-
-/// Messages of one page of a replay.
-const PAGE_MESSAGES: u32 = 256;
 
 /// Bytes that may wait in a joiner's outbox before the next page is fetched.
 const OUTBOX_BYTES_LOW: usize = 64 * 1024;
