@@ -1,14 +1,14 @@
 //! The interest table: which connections want which filters, and what the edge wants of NATS.
 //!
 //! One upstream subscription a filter, whoever shares it. Within a filter, *groups* of members
-//! that asked for the same headers and trace share one encoded frame; a group's id is the
-//! subscription id that clients see.
+//! that asked for the same headers and trace, on the same wire, share one encoded frame; a group's
+//! id is the subscription id that clients see.
 
 mod slot;
 #[cfg(test)]
 mod tests;
 
-use meridian_proto::Filter;
+use meridian_proto::{Filter, Wire};
 use slab::Slab;
 use slot::{Slot, State};
 use std::collections::{HashMap, VecDeque};
@@ -39,6 +39,8 @@ pub struct Wishes {
     pub headers: Vec<String>,
     /// Whether to deliver `traceparent` of sampled messages.
     pub trace: bool,
+    /// How its frames are put on its connection.
+    pub wire: Wire,
 }
 
 /// The members that share one encoded frame.
@@ -351,7 +353,13 @@ impl<K> Group<K> {
         &self.members
     }
 
-    /// What the members want beside the messages.
+    /// How the group's frames are put on its members' connections.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        self.wishes().map_or(Wire::default(), |wishes| wishes.wire)
+    }
+
+    /// What the members want beside the messages as text frames of JSON.
     #[must_use]
     pub fn wishes(&self) -> Option<&Wishes> {
         self.wishes.as_deref()

@@ -37,8 +37,8 @@ use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
 use meridian_core::{Interest, Policy};
 use meridian_nats::{ConnectOptions, ServerUrl};
-use meridian_proto::CloseCode;
 use meridian_proto::guard::GuardLimits;
+use meridian_proto::{CloseCode, Wire};
 use report::Counters;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -222,13 +222,13 @@ impl Shard {
     }
 
     /// Takes a socket in as a connection.
-    pub(crate) fn insert(&self, stream: tokio::net::TcpStream) -> Rc<Connection> {
+    pub(crate) fn insert(&self, stream: tokio::net::TcpStream, wire: Wire) -> Rc<Connection> {
         let generation = self.next_generation.get().wrapping_add(1);
         self.next_generation.set(generation);
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
         let key = ConnectionKey { index: entry.key() as u32, generation };
-        let connection = Rc::new(Connection::new(key, stream, self.now_s()));
+        let connection = Rc::new(Connection::new(key, stream, wire, self.now_s()));
         entry.insert(Rc::clone(&connection));
         self.report.set_connections(connections.len());
         connection

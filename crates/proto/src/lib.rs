@@ -15,10 +15,14 @@ pub mod guard;
 pub mod item;
 pub mod json;
 pub mod limits;
+pub mod outgoing;
 pub mod payload;
 pub mod subject;
 pub mod trace;
+pub mod wire;
 
 pub use codes::{CloseCode, ErrorCode};
+pub use outgoing::{Origin, Outgoing};
 pub use payload::{Content, Payload};
 pub use subject::{Filter, Subject, SubjectError};
+pub use wire::Wire;

@@ -39,7 +39,7 @@ fn the_first_subscriber_subscribes_and_the_reply_waits_for_proof() {
 #[test]
 fn different_wishes_share_the_filter_but_not_the_frame() {
     let mut interest = Interest::new(0);
-    let wishes = Wishes { headers: vec!["x".into()], trace: true };
+    let wishes = Wishes { headers: vec!["x".into()], trace: true, ..Wishes::default() };
     let (plain, _) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
     let (traced, join) = interest.join(2, None, &filter("a"), wishes.clone(), AtProof);
     assert_ne!(plain, traced);
@@ -47,6 +47,18 @@ fn different_wishes_share_the_filter_but_not_the_frame() {
     assert_eq!(interest.groups_of(&filter("a")), [plain - 1, traced - 1]);
     assert_eq!(interest.group(traced - 1).wishes(), Some(&wishes));
     assert_eq!(interest.filters(), 1);
+}
+
+#[test]
+fn different_wires_share_the_filter_but_not_the_frame() {
+    let mut interest = Interest::new(0);
+    let lines = Wishes { wire: Wire::JsonLine, ..Wishes::default() };
+    let (frames, _) = interest.join(1, None, &filter("a"), Wishes::default(), AtProof);
+    let (streamed, join) = interest.join(2, None, &filter("a"), lines, AtProof);
+    assert_ne!(frames, streamed);
+    assert_eq!(join, Join::Wait);
+    assert_eq!(interest.group(frames - 1).wire(), Wire::JsonText);
+    assert_eq!(interest.group(streamed - 1).wire(), Wire::JsonLine);
 }
 
 #[test]
@@ -153,7 +165,7 @@ proptest! {
             let now_ms = now_ms as u64;
             match step {
                 0 | 1 if !model.contains_key(&(member, which)) => {
-                    let wishes = Wishes { headers: Vec::new(), trace: member == 0 };
+                    let wishes = Wishes { trace: member == 0, ..Wishes::default() };
                     let filter = &filters[which];
                     let (group, join) = interest.join(member, None, filter, wishes, AtProof);
                     model.insert((member, which), group);

@@ -58,5 +58,6 @@ fn wishes(body: &Subscribe, namespace: &Namespace) -> Result<Wishes, Failure> {
     let mut headers: Vec<String> = body.hdr.iter().map(|name| name.to_ascii_lowercase()).collect();
     headers.sort_unstable();
     headers.dedup();
-    Ok(Wishes { headers, trace: body.trace })
+    // The edge knows the connection's wire and adds it.
+    Ok(Wishes { headers, trace: body.trace, ..Wishes::default() })
 }

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::{ConnectionKey, Shard};
-use meridian_proto::{CloseCode, frame};
+use meridian_proto::CloseCode;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,7 +75,9 @@ impl Shard {
         if silent_s > 2 * ping_s + STALE_SLACK_S {
             return connection.close(self, CloseCode::Stale);
         }
-        connection.write(self, &[IoSlice::new(&frame::HEARTBEAT)]);
+        let mut bytes = Vec::new();
+        connection.wire.heartbeat(&mut bytes);
+        connection.write(self, &[IoSlice::new(&bytes)]);
         self.schedule_heartbeat(connection, ping_s);
     }
 }

@@ -69,6 +69,7 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
         Effect::Nothing => {}
         Effect::Send(item) => connection.send(shard, &item),
         Effect::Subscribe { id, filter, wishes, start } => {
+            let wishes = Wishes { wire: connection.wire, ..wishes };
             subscribe(shard, connection, id, &filter, wishes, start);
         }
         Effect::Unsubscribe(subscription, item) => {

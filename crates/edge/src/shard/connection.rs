@@ -3,9 +3,9 @@
 use super::Shard;
 use meridian_core::{Outbox, Session};
 use meridian_proto::item::Item;
-use meridian_proto::{CloseCode, frame, json};
+use meridian_proto::{CloseCode, Wire};
 use socket2::SockRef;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::rc::Rc;
@@ -28,6 +28,8 @@ pub(crate) struct ConnectionKey {
 pub(crate) struct Connection {
     pub(crate) key: ConnectionKey,
     pub(crate) stream: TcpStream,
+    /// How items are put on the socket, from the handshake on.
+    pub(crate) wire: Wire,
     /// None until `connect` succeeded.
     pub(crate) session: RefCell<Option<Box<Session>>>,
     /// When the client was last heard, in s of the shard's clock.
@@ -58,10 +60,11 @@ enum Writer {
 }
 
 impl Connection {
-    pub(crate) fn new(key: ConnectionKey, stream: TcpStream, now_s: u32) -> Self {
+    pub(crate) fn new(key: ConnectionKey, stream: TcpStream, wire: Wire, now_s: u32) -> Self {
         Self {
             key,
             stream,
+            wire,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
             early_controls: Cell::new(0),
@@ -83,7 +86,12 @@ impl Connection {
 
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
-        self.write(shard, &[IoSlice::new(&item_frame(item))]);
+        self.write(shard, &[IoSlice::new(&item_frame(self.wire, item, None))]);
+    }
+
+    /// Sends one item about a subscription on a stream of this epoch.
+    pub(crate) fn send_in(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item, epoch: &str) {
+        self.write(shard, &[IoSlice::new(&item_frame(self.wire, item, Some(epoch)))]);
     }
 
     /// Writes whole frames to the socket, or queues what it does not take. Over the bound the
@@ -139,7 +147,7 @@ impl Connection {
         shard.count_close(code);
         self.phase.set(Phase::Closing);
         let mut bytes = Vec::new();
-        frame::close_with(&mut bytes, code, reason);
+        self.wire.close(&mut bytes, code, reason);
         let mut outbox = self.outbox.borrow_mut();
         if code == CloseCode::Slow {
             // The queue is what the client could not read: waiting for it would pin it further.
@@ -217,9 +225,26 @@ impl Connection {
     }
 }
 
-/// One item as a frame, for one client or for many.
-pub(super) fn item_frame(item: &Item) -> Vec<u8> {
+/// One item as a wire has it, for one client or for many. `epoch` as in [`Wire::item`].
+pub(super) fn item_frame(wire: Wire, item: &Item, epoch: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    frame::text(&mut bytes, |out| json::write_item(out, item));
+    wire.item(&mut bytes, item, epoch);
     bytes
+}
+
+/// One item for connections of any wire: encoded once for each that there is.
+pub(super) struct SharedItem {
+    item: Item,
+    frames: [OnceCell<Vec<u8>>; Wire::ALL.len()],
+}
+
+impl SharedItem {
+    pub(super) fn new(item: Item) -> Self {
+        Self { item, frames: Default::default() }
+    }
+
+    /// The item as a connection's wire has it.
+    pub(super) fn frame(&self, wire: Wire) -> &[u8] {
+        self.frames[wire.index()].get_or_init(|| item_frame(wire, &self.item, None))
+    }
 }

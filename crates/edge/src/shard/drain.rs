@@ -2,7 +2,7 @@
 //! window, and NATS last.
 
 use super::Shard;
-use super::connection::item_frame;
+use super::connection::SharedItem;
 use super::orders::Drain;
 use meridian_proto::CloseCode;
 use meridian_proto::item::{GoAway, Item};
@@ -65,16 +65,15 @@ impl Shard {
     }
 
     fn tell_goaway(self: &Rc<Self>, drain: Drain) {
-        let item = Item::GoAway(GoAway {
+        let item = SharedItem::new(Item::GoAway(GoAway {
             why: "drain".into(),
             server: self.policy.alternates.clone(),
             after_ms: [0, drain.window_ms / 2],
             deadline_ms: drain.window_ms,
-        });
-        let bytes = item_frame(&item);
+        }));
         for connection in self.open_connections() {
             if connection.session.borrow().is_some() {
-                connection.write(self, &[IoSlice::new(&bytes)]);
+                connection.write(self, &[IoSlice::new(item.frame(connection.wire))]);
             }
         }
     }

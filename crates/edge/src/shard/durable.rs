@@ -17,9 +17,8 @@ use meridian_core::durable::{Ring, Stored, Tails, Verdict};
 use meridian_core::interest::Sid;
 use meridian_core::session::From;
 use meridian_nats::{Headers, Message};
-use meridian_proto::Filter;
 use meridian_proto::item::{Gap, Item, Mark};
-use meridian_proto::json::Origin;
+use meridian_proto::{Filter, Origin};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::io::IoSlice;
@@ -134,6 +133,12 @@ impl DurableFilter {
             delivered_at_ms: Cell::new(0),
             audit_due_s: Cell::new(0),
         }
+    }
+
+    /// The epoch that makes a position of a message's sequence, with `epoch` as it is now: none
+    /// under a wildcard, whose positions are its marks.
+    fn position_epoch<'a>(&self, epoch: &'a str) -> Option<&'a str> {
+        (!self.filter.is_wildcard()).then_some(epoch)
     }
 
     fn is_live(&self) -> bool {
@@ -255,7 +260,10 @@ impl Shard {
 
     /// Delivers the next message of a subject to every live member. The batch leaves by `flush`.
     fn deliver(self: &Rc<Self>, durable: &DurableFilter, stored: Stored) {
-        self.gather(durable.sid, &incoming(&stored, Origin::Live));
+        let epoch = durable.epoch.borrow();
+        let message = incoming(&stored, durable.position_epoch(&epoch), Origin::Live);
+        self.gather(durable.sid, &message);
+        drop(epoch);
         let state = &mut *durable.state.borrow_mut();
         state.tails.deliver(&String::from_utf8_lossy(&stored.subject), stored.sequence);
         if !durable.filter.is_wildcard() && state.phase == Phase::Live {
@@ -284,9 +292,11 @@ impl Shard {
     fn tell_members(self: &Rc<Self>, durable: &DurableFilter, item: impl Fn(u32) -> Item) {
         self.flush();
         let interest = self.interest.borrow();
+        let epoch = durable.epoch.borrow();
         for index in interest.route(durable.sid) {
-            let bytes = item_frame(&item(index + 1));
-            for member in interest.group(*index).members() {
+            let group = interest.group(*index);
+            let bytes = item_frame(group.wire(), &item(index + 1), Some(&epoch));
+            for member in group.members() {
                 if let Some(connection) = self.connection_at(*member) {
                     connection.write(self, &[IoSlice::new(&bytes)]);
                 }
@@ -296,12 +306,13 @@ impl Shard {
 }
 
 /// A stored message as it goes out.
-fn incoming(stored: &Stored, origin: Origin) -> Incoming<'_> {
+fn incoming<'a>(stored: &'a Stored, epoch: Option<&'a str>, origin: Origin) -> Incoming<'a> {
     Incoming {
         subject: &stored.subject,
         headers: Headers::new(&stored.headers),
         payload: &stored.payload,
         sequence: Some(stored.sequence),
+        epoch,
         origin,
     }
 }

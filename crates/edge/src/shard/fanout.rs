@@ -7,10 +7,9 @@
 
 use super::Shard;
 use super::connection::Connection;
-use meridian_core::interest::{Sid, Wishes};
+use meridian_core::interest::{Group, Sid, Wishes};
 use meridian_nats::{Headers, Message};
-use meridian_proto::json::{Origin, Outgoing};
-use meridian_proto::{Payload, frame, json, trace};
+use meridian_proto::{Origin, Outgoing, Payload, trace};
 use std::io::IoSlice;
 use std::rc::Rc;
 
@@ -25,6 +24,8 @@ pub(super) struct Incoming<'a> {
     pub(super) payload: &'a [u8],
     /// Its sequence, of a durable message.
     pub(super) sequence: Option<u64>,
+    /// The sequence's epoch, where both together are a position.
+    pub(super) epoch: Option<&'a str>,
     /// Whether it is live or from the store.
     pub(super) origin: Origin,
 }
@@ -33,7 +34,7 @@ impl<'a> Incoming<'a> {
     /// A message of core NATS.
     pub(super) fn ephemeral(message: &Message<'a>) -> Self {
         let Message { subject, headers, payload, .. } = *message;
-        Self { subject, headers, payload, sequence: None, origin: Origin::Live }
+        Self { subject, headers, payload, sequence: None, epoch: None, origin: Origin::Live }
     }
 
     /// The payload with its kind.
@@ -99,7 +100,7 @@ impl Shard {
                     continue;
                 }
                 let start = batch.bytes.len();
-                encode(&mut batch.bytes, *index + 1, message, payload, group.wishes());
+                encode(&mut batch.bytes, *index + 1, message, payload, group);
                 batch.frames.push(EncodedFrame { group: *index, start, end: batch.bytes.len() });
                 batch.deliveries += group.members().len();
             }
@@ -203,23 +204,27 @@ pub(super) fn encode(
     i: u32,
     message: &Incoming<'_>,
     payload: Payload<'_>,
-    wishes: Option<&Wishes>,
+    group: &Group<u32>,
 ) {
-    let Incoming { subject, sequence, origin, .. } = *message;
-    let plain = Outgoing { i, subject, sequence, origin, payload, headers: &[], traceparent: None };
-    let Some(wishes) = wishes else {
-        return frame::text(out, |out| json::message(out, &plain));
+    let Incoming { subject, sequence, epoch, origin, .. } = *message;
+    let (headers, traceparent) = (&[][..], None);
+    let plain = Outgoing { i, subject, sequence, epoch, origin, payload, headers, traceparent };
+    let Some(wishes) = group.wishes() else {
+        return group.wire().message(out, &plain);
     };
     let headers = wanted_headers(message.headers, wishes);
     let traceparent = wishes.trace.then(|| sampled_traceparent(message.headers)).flatten();
     let full = Outgoing { headers: &headers, traceparent, ..plain };
-    frame::text(out, |out| json::message(out, &full));
+    wishes.wire.message(out, &full);
 }
 
 /// The headers that a group asked for, under the names that it asked with. Values that are not
 /// UTF-8 are left out.
 fn wanted_headers<'a>(block: Headers<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &'a str)> {
     let mut headers = Vec::new();
+    if wishes.headers.is_empty() {
+        return headers;
+    }
     for (name, value) in block.iter() {
         let wanted = wishes.headers.iter().find(|wish| name.eq_ignore_ascii_case(wish.as_bytes()));
         if let (Some(wish), Ok(value)) = (wanted, std::str::from_utf8(value)) {

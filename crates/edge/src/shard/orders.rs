@@ -1,7 +1,7 @@
 //! What the control plane orders of all shards: a snapshot that each looks at when it changes.
 
 use super::Shard;
-use super::connection::item_frame;
+use super::connection::SharedItem;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Item, Mesh};
 use std::collections::BTreeMap;
@@ -51,13 +51,12 @@ pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>
 impl Shard {
     /// Tells every session that asked for it.
     fn tell_degraded(self: &Rc<Self>, degraded: &[String]) {
-        let item = Item::Mesh(Mesh { degraded: degraded.to_vec() });
-        let bytes = item_frame(&item);
+        let item = SharedItem::new(Item::Mesh(Mesh { degraded: degraded.to_vec() }));
         for (_, connection) in self.connections.borrow().iter() {
             let notices =
                 connection.session.borrow().as_ref().map(|session| session.mesh_notices());
             if notices == Some(MeshNotices::Wanted) {
-                connection.write(self, &[IoSlice::new(&bytes)]);
+                connection.write(self, &[IoSlice::new(item.frame(connection.wire))]);
             }
         }
     }

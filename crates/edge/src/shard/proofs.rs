@@ -36,9 +36,10 @@ impl Shard {
     /// whose subscribe reply is still to come have missed nothing.
     fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
         let item = Item::Gap(Gap { i: resumed.group, after: None, upto: None, why: "nats".into() });
-        let bytes = item_frame(&item);
         let interest = self.interest.borrow();
-        for member in interest.group(resumed.group - 1).members().iter().take(resumed.members) {
+        let group = interest.group(resumed.group - 1);
+        let bytes = item_frame(group.wire(), &item, None);
+        for member in group.members().iter().take(resumed.members) {
             if let Some(connection) = self.connection_at(*member) {
                 connection.write(self, &[IoSlice::new(&bytes)]);
             }

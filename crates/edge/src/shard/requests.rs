@@ -5,7 +5,7 @@ use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_nats::Message;
 use meridian_proto::command::Ack;
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
-use meridian_proto::{ErrorCode, Payload, frame, json};
+use meridian_proto::{ErrorCode, Payload};
 use serde::Deserialize;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -56,9 +56,7 @@ impl Shard {
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let mut bytes = Vec::new();
-        frame::text(&mut bytes, |out| {
-            json::request_reply(out, request.command, payload, &headers);
-        });
+        connection.wire.request_reply(&mut bytes, request.command, payload, &headers);
         connection.write(self, &[IoSlice::new(&bytes)]);
     }
 

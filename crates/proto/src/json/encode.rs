@@ -1,7 +1,9 @@
 //! Writing: items (at the edge) and commands (at the client) to lines.
 
+use crate::codes::CloseCode;
 use crate::command::{Body, Command};
 use crate::item::{Item, Reply};
+use crate::limits::CLOSE_REASON_BYTES_MAX;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use std::io;
@@ -41,6 +43,19 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
         Body::Request(body) => line(out, command.id, "request", body),
         Body::Unserved(name) => line(out, command.id, name, &()),
     }
+}
+
+/// What a close frame says, where there are no frames.
+#[derive(Serialize)]
+struct Close<'a> {
+    code: u16,
+    reason: &'a str,
+}
+
+/// Appends the push `close`, without a line end. The reason is cut as in a close frame.
+pub(crate) fn close(out: &mut Vec<u8>, code: CloseCode, reason: &str) {
+    let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)];
+    line(out, None, "close", &Close { code: code.number(), reason });
 }
 
 fn line(out: &mut Vec<u8>, id: Option<u32>, name: &str, body: &impl Serialize) {

@@ -1,47 +1,10 @@
 //! The hot path: one NATS message to one line, written once for all subscribers of a filter.
 
+use crate::outgoing::{Origin, Outgoing};
 use crate::payload::Payload;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::ser::{CompactFormatter, Formatter};
-
-/// A message as the edge has it, borrowed from the NATS read buffer.
-#[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
-    /// Subscription id.
-    pub i: u32,
-    /// The NATS subject. Publishers inside the mesh may use any bytes but white space; what is not
-    /// UTF-8 is shown with replacement characters.
-    pub subject: &'a [u8],
-    /// Sequence in the stream, of a durable message.
-    pub sequence: Option<u64>,
-    /// Whether it is live or from the store.
-    pub origin: Origin,
-    /// The payload with its kind.
-    pub payload: Payload<'a>,
-    /// Header names and values to pass on, in order of appearance.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// `traceparent` to pass on.
-    pub traceparent: Option<&'a str>,
-}
-
-impl<'a> Outgoing<'a> {
-    /// A live ephemeral message without headers.
-    #[must_use]
-    pub fn plain(i: u32, subject: &'a [u8], payload: Payload<'a>) -> Self {
-        let (sequence, origin) = (None, Origin::Live);
-        Self { i, subject, sequence, origin, payload, headers: &[], traceparent: None }
-    }
-}
-
-/// Where a message comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// As it was published.
-    Live,
-    /// Out of the store, for one client; spelled `"r":1`.
-    Replay,
-}
 
 /// Appends `{"m":{…}}` without a line end.
 pub fn message(out: &mut Vec<u8>, message: &Outgoing<'_>) {
@@ -152,7 +115,7 @@ fn string(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-fn decimal(out: &mut Vec<u8>, number: u64) {
+pub(crate) fn decimal(out: &mut Vec<u8>, number: u64) {
     CompactFormatter.write_u64(out, number).expect("a number into memory cannot fail");
 }
 
@@ -170,6 +133,7 @@ mod tests {
         i: 7,
         subject: b"orders.eu.1",
         sequence: None,
+        epoch: None,
         origin: Origin::Live,
         payload: Payload::Empty,
         headers: &[],

@@ -5,9 +5,12 @@ mod decode;
 mod encode;
 mod message;
 
+pub use crate::outgoing::{Origin, Outgoing};
 pub use decode::{DecodeError, commands, item, items};
+pub(crate) use encode::close;
 pub use encode::{command, item as write_item};
-pub use message::{Origin, Outgoing, message, request_reply};
+pub(crate) use message::decimal;
+pub use message::{message, request_reply};
 
 /// The WebSocket subprotocol of this codec.
 pub const SUBPROTOCOL: &str = "meridian.v1.json";

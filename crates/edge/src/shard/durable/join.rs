@@ -10,9 +10,8 @@ use crate::shard::store::{GetFailure, Page};
 use meridian_core::durable::Stored;
 use meridian_core::namespace::Retention;
 use meridian_core::session::From;
-use meridian_proto::ErrorCode;
 use meridian_proto::item::{Failure, Gap, Item, Mark, Reply, SubscribeReply};
-use meridian_proto::json::Origin;
+use meridian_proto::{ErrorCode, Origin};
 use serde_json::json;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -185,7 +184,7 @@ impl Shard {
             for stored in &page {
                 // Looked for each time: the client may leave while it is waited for.
                 let Some(connection) = self.joiner_connection(joiner) else { return };
-                self.send_replayed(&connection, joiner.group, stored);
+                self.send_replayed(&connection, durable, joiner.group, stored);
                 after = after.max(stored.sequence);
                 tail = after;
                 while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
@@ -258,10 +257,10 @@ impl Shard {
         }
         let Some(rest) = state.ring.since(tail) else { return false };
         for stored in rest.filter(|stored| stored.sequence > after) {
-            self.send_replayed(connection, joiner.group, stored);
+            self.send_replayed(connection, durable, joiner.group, stored);
         }
         let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
-        connection.send(self, &Item::Live(mark));
+        connection.send_in(self, &Item::Live(mark), &durable.epoch.borrow());
         drop(state);
         self.admit(joiner);
         true
@@ -281,12 +280,19 @@ impl Shard {
         (holds && connection.is_open()).then_some(connection)
     }
 
-    fn send_replayed(self: &Rc<Self>, connection: &Rc<Connection>, group: u32, stored: &Stored) {
-        let message = incoming(stored, Origin::Replay);
+    fn send_replayed(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        durable: &DurableFilter,
+        group: u32,
+        stored: &Stored,
+    ) {
+        let epoch = durable.epoch.borrow();
+        let message = incoming(stored, durable.position_epoch(&epoch), Origin::Replay);
         let mut bytes = Vec::new();
         let interest = self.interest.borrow();
-        let wishes = interest.group(group - 1).wishes();
-        encode(&mut bytes, group, &message, message.classified(), wishes);
+        let members = interest.group(group - 1);
+        encode(&mut bytes, group, &message, message.classified(), members);
         drop(interest);
         connection.write(self, &[IoSlice::new(&bytes)]);
     }
@@ -307,7 +313,7 @@ impl Shard {
         if let (Some(Err(why)), From::Position(position)) = (opening.recovered, &joiner.from) {
             let (after, upto) = (Some(position.q), Some(opening.after));
             let gap = Gap { i: joiner.group, after, upto, why: why.into() };
-            connection.send(self, &Item::Gap(gap));
+            connection.send_in(self, &Item::Gap(gap), &durable.epoch.borrow());
         }
     }
 
