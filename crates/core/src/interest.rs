@@ -8,6 +8,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 
+use crate::namespace::SlowClient;
 use meridian_proto::{Filter, Wire};
 use slab::Slab;
 use slot::{Slot, State};
@@ -205,6 +206,19 @@ impl<K: Copy + Eq> Interest<K> {
     #[must_use]
     pub fn filter_of(&self, sid: Sid) -> Option<&Filter> {
         slot::find(&self.slots, sid).map(|slot| &slot.filter)
+    }
+
+    /// Says what happens to a filter's messages for members that read too slowly.
+    pub fn set_slow_client(&mut self, filter: &Filter, slow_client: SlowClient) {
+        if let Some(slot) = self.by_filter.get(filter) {
+            self.slots[*slot as usize].slow_client = slow_client;
+        }
+    }
+
+    /// What happens to a filter's messages for members that read too slowly.
+    #[must_use]
+    pub fn slow_client(&self, sid: Sid) -> SlowClient {
+        slot::find(&self.slots, sid).map_or(SlowClient::default(), |slot| slot.slow_client)
     }
 
     /// Lets a member of a filter that the caller admits receive from now on. Without effect if it

@@ -16,7 +16,7 @@ pub mod session;
 pub mod wheel;
 
 pub use interest::Interest;
-pub use namespace::{Class, Namespace, Namespaces};
+pub use namespace::{Class, Namespace, Namespaces, SlowClient};
 pub use outbox::Outbox;
 pub use policy::{Policy, SessionLimits};
 pub use session::{Effect, Session};

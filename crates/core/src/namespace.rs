@@ -20,6 +20,20 @@ pub enum Retention {
     PerSubject,
 }
 
+/// What happens to live messages for a client that reads too slowly, when its outbox is full. What
+/// is not a message always leaves, and so does what is replayed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SlowClient {
+    /// None is lost: the client is closed with 3003, and resumes.
+    #[default]
+    Disconnect,
+    /// The oldest that wait give way, and a gap tells it.
+    DropOldest,
+    /// Of each subject the newest waits, also before the outbox is full; a gap tells what it
+    /// replaced. Too many subjects end as `Disconnect`.
+    Conflate,
+}
+
 /// One declared subject space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
@@ -33,6 +47,8 @@ pub struct Namespace {
     pub copy: String,
     /// What that stream drops.
     pub retention: Retention,
+    /// What happens to its messages for a slow client.
+    pub slow_client: SlowClient,
     /// Whether clients may publish.
     pub publish: Permission,
     /// Whether clients may send requests.
@@ -128,6 +144,7 @@ pub(crate) mod tests {
             class: Class::Ephemeral,
             copy: String::new(),
             retention: Retention::Oldest,
+            slow_client: SlowClient::Disconnect,
             publish: permission,
             request: permission,
             headers: vec!["x-kind".into()],

@@ -1,168 +1,152 @@
-//! What waits for one socket that would block: whole frames in order, bounded in bytes.
+//! What waits for one socket that would block: whole frames in order, bounded in bytes, and what
+//! gives way when the bound is reached.
 //!
 //! A connection whose socket takes everything never has one allocated frame in here: the edge
-//! writes where it stands, and only the rest comes here.
+//! writes where it stands, and only the rest comes here. What a frame says is not known here; a
+//! message's [`Label`] says enough for the policies of `namespace::SlowClient`.
 
-use std::collections::VecDeque;
+mod entry;
+mod index;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use crate::namespace::SlowClient;
+use meridian_proto::item::Gap;
+use queue::Queue;
 use std::io::IoSlice;
+use std::ops::AddAssign;
 
-/// Most pieces handed to one vectored write: enough to fill a socket buffer with small frames.
-const SLICES_MAX: usize = 64;
-
-/// Owned by one connection.
+/// Owned by one connection. Without memory of its own while nothing waits: there are many.
 #[derive(Debug, Default)]
-pub struct Outbox {
-    /// Whole frames, but the first may have lost its beginning to the socket.
-    frames: VecDeque<Box<[u8]>>,
-    /// Bytes of the first entry that the socket has taken.
-    head_written: usize,
-    /// Whether the wire stands inside a frame, so that the first entry must be finished.
-    is_inside_frame: bool,
-    /// Bytes that wait, all frames together.
-    bytes: usize,
+pub struct Outbox(Option<Box<Queue>>);
+
+/// What a policy must know of a message's frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Label<'a> {
+    /// The subscription that it is for.
+    pub subscription: u32,
+    /// What happens to it when the client is slow.
+    pub slow_client: SlowClient,
+    /// Its sequence in the stream, of a durable message.
+    pub sequence: Option<u64>,
+    /// The subject that it was published on; only [`SlowClient::Conflate`] looks at it.
+    pub subject: &'a [u8],
 }
 
-/// The outbox is full: the slow-client policy decides.
+/// The outbox is full, and nothing in it may give way: the client is too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
+
+/// How many messages gave way. The client is told by gaps.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shed {
+    /// Dropped as the oldest.
+    pub dropped: u64,
+    /// Replaced by a newer message on their subject.
+    pub conflated: u64,
+}
 
 impl Outbox {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.0.is_none()
     }
 
-    /// Bytes that wait.
+    /// Bytes that wait, with what is kept to know of each message.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.0.as_ref().map_or(0, |queue| queue.bytes())
     }
 
-    /// Adds frames of which the socket has taken the first `written` bytes already. `written` is
-    /// not 0 only when the outbox is empty: later frames wait for earlier ones.
+    /// Bytes of the frames that no policy takes away: who fills the outbox by himself, as a replay
+    /// does, goes by these. A flood that is dropped must not hold him up.
+    #[must_use]
+    pub fn firm_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |queue| queue.firm_bytes())
+    }
+
+    /// Adds frames that must leave, of which the socket has taken the first `written` bytes
+    /// already. `written` is not 0 only when the outbox is empty: later frames wait for earlier
+    /// ones. Messages that may be dropped make room for it.
     ///
     /// # Errors
     /// [`Full`] when more than `bytes_max` would wait behind the first frame. That one does not
     /// count: a large message is on its way for a while, and its reader is not slow for that.
     /// Nothing is added.
-    pub fn push(&mut self, frame: &[u8], written: usize, bytes_max: usize) -> Result<(), Full> {
+    pub fn push(&mut self, frame: &[u8], written: usize, bytes_max: usize) -> Result<Shed, Full> {
         debug_assert!(written == 0 || self.is_empty(), "frames leave in order");
-        let rest = frame.len() - written;
-        if rest == 0 {
-            return Ok(());
+        if frame.len() == written {
+            return Ok(Shed::default());
         }
-        if let Some(head) = self.frames.front() {
-            let behind = self.bytes - (head.len() - self.head_written);
-            if behind + rest > bytes_max {
-                return Err(Full);
-            }
-        }
-        self.frames.push_back(frame[written..].into());
-        self.bytes += rest;
-        self.is_inside_frame |= written > 0;
-        Ok(())
+        self.0.get_or_insert_default().push(frame, written, bytes_max)
     }
 
-    /// What to write next, in order, at most 64 pieces.
-    pub fn slices<'a>(&'a self, slices: &mut Vec<IoSlice<'a>>) {
-        for (index, frame) in self.frames.iter().take(SLICES_MAX).enumerate() {
-            let start = if index == 0 { self.head_written } else { 0 };
-            slices.push(IoSlice::new(&frame[start..]));
+    /// Adds the frame of a message, by its namespace's policy.
+    ///
+    /// # Errors
+    /// As for [`Outbox::push`].
+    pub fn push_message(
+        &mut self,
+        frame: &[u8],
+        label: &Label<'_>,
+        bytes_max: usize,
+    ) -> Result<Shed, Full> {
+        let queue = self.0.get_or_insert_default();
+        match label.slow_client {
+            SlowClient::Disconnect => queue.push(frame, 0, bytes_max),
+            SlowClient::DropOldest => queue.push_droppable(frame, label, bytes_max),
+            SlowClient::Conflate => queue.push_conflatable(frame, label, bytes_max),
         }
     }
 
-    /// Forgets the first `written` bytes of what waits.
-    pub fn consume(&mut self, mut written: usize) {
-        self.bytes -= written;
-        while let Some(head) = self.frames.front() {
-            let rest = head.len() - self.head_written;
-            if written < rest {
-                self.head_written += written;
-                self.is_inside_frame |= written > 0;
-                return;
-            }
-            written -= rest;
-            self.head_written = 0;
-            self.is_inside_frame = false;
-            self.frames.pop_front();
+    /// What comes next begins a subscription or another count of sequences: what is lost before
+    /// and behind it is told apart, and nothing behind it takes a place before it.
+    pub fn fence(&mut self) {
+        if let Some(queue) = &mut self.0 {
+            queue.fence();
         }
-        // A drained queue keeps no memory: slow clients recover, and idle ones must stay small.
-        self.frames = VecDeque::new();
+    }
+
+    /// What to write next, in order, at most 64 pieces. Gaps among them are spelled by `encode`,
+    /// as whole frames.
+    pub fn slices<'a>(
+        &'a mut self,
+        slices: &mut Vec<IoSlice<'a>>,
+        encode: impl Fn(Gap) -> Vec<u8>,
+    ) {
+        if let Some(queue) = &mut self.0 {
+            queue.slices(slices, encode);
+        }
+    }
+
+    /// Forgets the first `written` bytes of what waits, as [`Outbox::slices`] gave it.
+    pub fn consume(&mut self, written: usize) {
+        if let Some(queue) = &mut self.0 {
+            queue.consume(written);
+            self.forget_empty();
+        }
     }
 
     /// Drops every frame that has not begun to leave, so that a close frame can follow at a frame
     /// boundary.
     pub fn keep_started(&mut self) {
-        self.frames.truncate(usize::from(self.is_inside_frame));
-        let head = self.frames.front().map_or(0, |frame| frame.len());
-        self.bytes = head - self.head_written;
+        if let Some(queue) = &mut self.0 {
+            queue.keep_started();
+            self.forget_empty();
+        }
+    }
+
+    /// A drained queue keeps no memory: slow clients recover, and idle ones must stay small.
+    fn forget_empty(&mut self) {
+        self.0.take_if(|queue| queue.is_empty());
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MAX: usize = 10;
-
-    fn waiting(outbox: &Outbox) -> Vec<u8> {
-        let mut slices = Vec::new();
-        outbox.slices(&mut slices);
-        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
-    }
-
-    #[test]
-    fn frames_leave_in_order_however_the_socket_takes_them() {
-        let mut outbox = Outbox::default();
-        outbox.push(b"abcd", 1, MAX).unwrap();
-        outbox.push(b"efg", 0, MAX).unwrap();
-        let mut taken = Vec::new();
-        for step in [1, 2, 1, 2] {
-            taken.extend_from_slice(&waiting(&outbox)[..step]);
-            outbox.consume(step);
-        }
-        assert_eq!(taken, b"bcdefg");
-        assert!(outbox.is_empty());
-        assert_eq!(outbox.bytes(), 0);
-    }
-
-    #[test]
-    fn the_bound_is_exact_and_a_refused_frame_leaves_no_trace() {
-        let mut outbox = Outbox::default();
-        outbox.push(&[1], 0, MAX).unwrap();
-        outbox.push(&[2; MAX], 0, MAX).unwrap();
-        assert_eq!(outbox.push(&[3], 0, MAX), Err(Full));
-        assert_eq!(waiting(&outbox), [&[1][..], &[2; MAX]].concat());
-    }
-
-    #[test]
-    fn the_message_on_its_way_may_be_of_any_size() {
-        let mut outbox = Outbox::default();
-        outbox.push(&[1; MAX + 3], 1, MAX).unwrap();
-        outbox.push(&[2; MAX], 0, MAX).unwrap();
-        assert_eq!(outbox.push(&[3], 0, MAX), Err(Full));
-        assert_eq!(outbox.bytes(), MAX + 2 + MAX);
-    }
-
-    #[test]
-    fn a_close_frame_can_follow_a_started_frame_only() {
-        let mut outbox = Outbox::default();
-        outbox.push(b"abc", 0, MAX).unwrap();
-        outbox.push(b"def", 0, MAX).unwrap();
-        outbox.consume(1);
-        outbox.keep_started();
-        assert_eq!((waiting(&outbox), outbox.bytes()), (b"bc".to_vec(), 2));
-        outbox.consume(2);
-
-        outbox.push(b"abc", 0, MAX).unwrap();
-        outbox.keep_started();
-        assert!(outbox.is_empty());
-        assert_eq!(outbox.bytes(), 0);
-
-        outbox.push(b"abc", 2, MAX).unwrap();
-        outbox.push(b"def", 0, MAX).unwrap();
-        outbox.keep_started();
-        assert_eq!(waiting(&outbox), b"c");
+impl AddAssign for Shed {
+    fn add_assign(&mut self, other: Self) {
+        self.dropped += other.dropped;
+        self.conflated += other.conflated;
     }
 }

@@ -212,6 +212,9 @@ pub struct NamespaceSection {
     /// Headers that pass between clients and NATS, beside `content-type`.
     #[serde(default)]
     pub headers: Vec<String>,
+    /// What happens to its messages for a client that reads too slowly.
+    #[serde(default)]
+    pub slow_client: SlowClientName,
     /// The stream of a durable namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamSection>,
@@ -263,6 +266,19 @@ pub enum ClassName {
     Ephemeral,
     /// Stored, in order, with positions to resume from.
     Durable,
+}
+
+/// What happens to live messages for a client that reads too slowly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlowClientName {
+    /// The client is closed with 3003.
+    #[default]
+    Disconnect,
+    /// The oldest that wait are dropped, and a gap tells it.
+    DropOldest,
+    /// Of each subject only the newest waits, and a gap tells it.
+    Conflate,
 }
 
 impl Config {

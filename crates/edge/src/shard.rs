@@ -13,6 +13,7 @@ mod durable;
 mod fanout;
 mod guarded;
 mod handshake;
+mod leftover;
 mod orders;
 mod proofs;
 mod reader;

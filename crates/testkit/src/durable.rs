@@ -5,7 +5,7 @@ use crate::mesh::{TestMesh, TestMeshOptions};
 use crate::{eventually, within};
 use meridian_client::{Client, SubscribeOptions, Subscription};
 use meridian_edge::Config;
-use meridian_edge::config::{ClassName, NamespaceSection, StreamSection};
+use meridian_edge::config::{ClassName, NamespaceSection, SlowClientName, StreamSection};
 use meridian_nats::streams::{Confirm, DurableNamespace, Streams, copy_name, plan};
 use meridian_nats::{Control, ControlOptions};
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ pub fn with_orders(config: &mut Config) {
         publish: true,
         request: false,
         headers: Vec::new(),
+        slow_client: SlowClientName::Disconnect,
         stream: Some(StreamSection {
             name: None,
             epoch: 1,

@@ -1,7 +1,7 @@
 //! An edge inside the test's own process, on free ports.
 
 use crate::eventually;
-use meridian_edge::config::{ClassName, NatsSection};
+use meridian_edge::config::{ClassName, NatsSection, SlowClientName};
 use meridian_edge::config::{
     DrainSection, EdgeSection, ListenSection, MeshSection, NamespaceSection,
 };
@@ -42,6 +42,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
                 publish: true,
                 request: true,
                 headers: vec!["x-kind".into()],
+                slow_client: SlowClientName::Disconnect,
                 stream: None,
             },
             NamespaceSection {
@@ -51,6 +52,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
                 publish: false,
                 request: false,
                 headers: Vec::new(),
+                slow_client: SlowClientName::Disconnect,
                 stream: None,
             },
         ],

@@ -1,6 +1,6 @@
 //! One edge in this process, on a nats-server of its own.
 
-use meridian_edge::config::NamespaceSection;
+use meridian_edge::config::{NamespaceSection, SlowClientName};
 use meridian_edge::{Config, Edge};
 use meridian_local::{Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions};
 use std::net::SocketAddr;
@@ -90,6 +90,7 @@ fn config(nats_url: &str) -> Config {
         publish: true,
         request: true,
         headers: vec!["x-kind".into()],
+        slow_client: SlowClientName::Disconnect,
         stream: None,
     }];
     config

@@ -1,6 +1,7 @@
 //! One filter's upstream subscription. Called by the interest table only.
 
 use super::{Admission, Sid};
+use crate::namespace::SlowClient;
 use meridian_proto::Filter;
 use slab::Slab;
 
@@ -25,6 +26,8 @@ pub(super) struct Slot {
     pub(super) interrupted: bool,
     /// When its members begin to receive.
     pub(super) admission: Admission,
+    /// What happens to its messages for slow members.
+    pub(super) slow_client: SlowClient,
     /// When the linger ends, while nobody wants the filter.
     pub(super) idle_until_ms: Option<u64>,
 }
@@ -38,6 +41,7 @@ impl Slot {
             state: State::New,
             interrupted: false,
             admission: Admission::AtProof,
+            slow_client: SlowClient::default(),
             idle_until_ms: None,
         }
     }

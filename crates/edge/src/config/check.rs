@@ -1,9 +1,9 @@
 //! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
 //! with its place and what to do.
 
-use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection};
+use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection, SlowClientName};
 use meridian_core::namespace::{Permission, Retention};
-use meridian_core::{Class, Namespace, Namespaces};
+use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
 use meridian_proto::Filter;
@@ -186,6 +186,11 @@ fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Names
         },
         copy: durable.map_or_else(String::new, |durable| copy_name(&durable, region)),
         retention: if is_limited { Retention::PerSubject } else { Retention::Oldest },
+        slow_client: match section.slow_client {
+            SlowClientName::Disconnect => SlowClient::Disconnect,
+            SlowClientName::DropOldest => SlowClient::DropOldest,
+            SlowClientName::Conflate => SlowClient::Conflate,
+        },
         publish: permission(section.publish),
         request: permission(section.request),
         headers: section.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),

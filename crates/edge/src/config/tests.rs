@@ -1,6 +1,7 @@
 //! The configuration's claims: layers, unknown keys, and every mistake at once.
 
 use super::*;
+use meridian_core::SlowClient;
 use serde_json::json;
 
 #[test]
@@ -44,6 +45,25 @@ fn every_mistake_is_reported_at_once() {
         assert!(errors.iter().any(|mistake| mistake.contains(part)), "{part} in {errors:#?}");
     }
     assert_eq!(errors.len(), 11, "{errors:#?}");
+}
+
+#[test]
+fn each_namespace_says_what_happens_to_slow_clients() {
+    let of = |slow_client: serde_json::Value| {
+        let mut section = json!({"name": "a", "pattern": "a.>"});
+        if !slow_client.is_null() {
+            section["slow_client"] = slow_client;
+        }
+        let config = load::from_tree(json!({"namespaces": [section]}))?;
+        let policy = config.policy();
+        Ok::<_, ConfigErrors>(policy.namespaces.iter().next().unwrap().slow_client)
+    };
+    assert_eq!(of(json!(null)).unwrap(), SlowClient::Disconnect);
+    assert_eq!(of(json!("disconnect")).unwrap(), SlowClient::Disconnect);
+    assert_eq!(of(json!("drop_oldest")).unwrap(), SlowClient::DropOldest);
+    assert_eq!(of(json!("conflate")).unwrap(), SlowClient::Conflate);
+    let errors = of(json!("block")).unwrap_err().0;
+    assert!(errors[0].contains("slow_client"), "{errors:?}");
 }
 
 #[test]

@@ -128,6 +128,9 @@ fn subscribe(
     let member = connection.key.index;
     let (subscription, join) =
         shard.interest.borrow_mut().join(member, id, filter, wishes, admission);
+    if let Some(namespace) = shard.policy.namespaces.of_filter(filter) {
+        shard.interest.borrow_mut().set_slow_client(filter, namespace.slow_client);
+    }
     if let Some(session) = connection.session.borrow_mut().as_mut() {
         session.hold(subscription, &start);
     }

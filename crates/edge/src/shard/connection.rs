@@ -1,8 +1,9 @@
 //! One client's socket: writes where it stands, and queues only what would block.
 
 use super::Shard;
+use meridian_core::outbox::{Full, Shed};
 use meridian_core::{Outbox, Session};
-use meridian_proto::item::Item;
+use meridian_proto::item::{Item, Reply};
 use meridian_proto::{CloseCode, Wire};
 use socket2::SockRef;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -79,24 +80,56 @@ impl Connection {
         self.phase.get() == Phase::Open
     }
 
-    /// Bytes that wait because the socket would block.
+    /// Bytes that wait because the socket would block, but for those that may be dropped.
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.outbox.borrow().bytes()
+        self.outbox.borrow().firm_bytes()
     }
 
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
-        self.write(shard, &[IoSlice::new(&item_frame(self.wire, item, None))]);
+        self.put(shard, item, None);
     }
 
     /// Sends one item about a subscription on a stream of this epoch.
     pub(crate) fn send_in(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item, epoch: &str) {
-        self.write(shard, &[IoSlice::new(&item_frame(self.wire, item, Some(epoch)))]);
+        self.put(shard, item, Some(epoch));
     }
 
-    /// Writes whole frames to the socket, or queues what it does not take. Over the bound the
-    /// client is too slow and is closed.
+    fn put(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item, epoch: Option<&str>) {
+        if matches!(item, Item::Gap(_) | Item::Reply(_, Reply::Subscribe(_))) {
+            self.fence();
+        }
+        self.write(shard, &[IoSlice::new(&item_frame(self.wire, item, epoch))]);
+    }
+
+    /// What comes next begins a subscription or another count of sequences: messages that were
+    /// dropped before it and behind it are told apart.
+    pub(super) fn fence(&self) {
+        self.outbox.borrow_mut().fence();
+    }
+
+    /// Writes whole frames to the socket, or queues what it does not take, to leave in any case.
     pub(crate) fn write(self: &Rc<Self>, shard: &Rc<Shard>, frames: &[IoSlice<'_>]) {
+        self.write_or_queue(shard, frames, |outbox, mut taken, bytes_max| {
+            let mut shed = Shed::default();
+            for slice in frames {
+                let written = taken.min(slice.len());
+                taken -= written;
+                shed += outbox.push(slice, written, bytes_max)?;
+            }
+            Ok(shed)
+        });
+    }
+
+    /// Writes whole frames to the socket. What it does not take `queue` adds to the outbox, given
+    /// how many bytes were taken and how many may wait. Over the bound the client is too slow and
+    /// is closed.
+    pub(super) fn write_or_queue(
+        self: &Rc<Self>,
+        shard: &Rc<Shard>,
+        frames: &[IoSlice<'_>],
+        queue: impl FnOnce(&mut Outbox, usize, usize) -> Result<Shed, Full>,
+    ) {
         if !self.is_open() {
             return;
         }
@@ -116,19 +149,17 @@ impl Connection {
                 }
             }
         }
-        let bytes_max = shard.limits.outbox_bytes_max;
-        let mut is_full = false;
-        for slice in frames {
-            let written = taken.min(slice.len());
-            taken -= written;
-            is_full |= outbox.push(slice, written, bytes_max).is_err();
+        if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
+            return;
         }
-        let is_waiting = !outbox.is_empty();
+        let queued = queue(&mut outbox, taken, shard.limits.outbox_bytes_max);
         drop(outbox);
-        if is_full {
-            self.close(shard, CloseCode::Slow);
-        } else if is_waiting {
-            self.run_writer(shard);
+        match queued {
+            Ok(shed) => {
+                shard.counters.add_shed(shed);
+                self.run_writer(shard);
+            }
+            Err(Full) => self.close(shard, CloseCode::Slow),
         }
     }
 
@@ -212,7 +243,8 @@ impl Connection {
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "write stalled"))??;
             let mut outbox = self.outbox.borrow_mut();
             let mut slices = Vec::new();
-            outbox.slices(&mut slices);
+            // Without an epoch: under a wildcard, what is told here is no place to resume from.
+            outbox.slices(&mut slices, |gap| item_frame(self.wire, &Item::Gap(gap), None));
             match self.stream.try_write_vectored(&slices) {
                 Ok(written) => {
                     drop(slices);

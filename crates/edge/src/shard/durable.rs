@@ -295,9 +295,13 @@ impl Shard {
         let epoch = durable.epoch.borrow();
         for index in interest.route(durable.sid) {
             let group = interest.group(*index);
-            let bytes = item_frame(group.wire(), &item(index + 1), Some(&epoch));
+            let item = item(index + 1);
+            let bytes = item_frame(group.wire(), &item, Some(&epoch));
             for member in group.members() {
                 if let Some(connection) = self.connection_at(*member) {
+                    if matches!(item, Item::Gap(_)) {
+                        connection.fence();
+                    }
                     connection.write(self, &[IoSlice::new(&bytes)]);
                 }
             }

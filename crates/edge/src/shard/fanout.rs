@@ -6,7 +6,8 @@
 //! allocated for a delivery once the buffers have grown.
 
 use super::Shard;
-use super::connection::Connection;
+use super::leftover::{BatchBytes, queue};
+use meridian_core::SlowClient;
 use meridian_core::interest::{Group, Sid, Wishes};
 use meridian_nats::{Headers, Message};
 use meridian_proto::{Origin, Outgoing, Payload, trace};
@@ -61,6 +62,8 @@ const BATCH_DELIVERIES_MAX: usize = 64 * 1024;
 pub(crate) struct Batch {
     bytes: Vec<u8>,
     frames: Vec<EncodedFrame>,
+    /// The subjects of messages that may be conflated.
+    subjects: Vec<u8>,
     /// Deliveries that the frames will make.
     deliveries: usize,
     /// Scratch of the flush with several groups.
@@ -70,10 +73,15 @@ pub(crate) struct Batch {
 
 /// One frame for one group: a range of the batch's bytes.
 #[derive(Clone, Copy)]
-struct EncodedFrame {
-    group: u32,
-    start: usize,
-    end: usize,
+pub(super) struct EncodedFrame {
+    pub(super) group: u32,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// What happens to it for a slow client.
+    pub(super) slow_client: SlowClient,
+    pub(super) sequence: Option<u64>,
+    /// Start and end of its subject in the batch's subjects.
+    pub(super) subject: (usize, usize),
 }
 
 /// One frame for one connection, in the connection's chain.
@@ -94,6 +102,8 @@ impl Shard {
             }
             let payload = message.classified();
             let batch = &mut *self.batch.borrow_mut();
+            let (slow_client, sequence) = (interest.slow_client(sid), message.sequence);
+            let subject = batch.keep_subject(slow_client, message.subject);
             for index in groups {
                 let group = interest.group(*index);
                 if group.members().is_empty() {
@@ -101,8 +111,10 @@ impl Shard {
                 }
                 let start = batch.bytes.len();
                 encode(&mut batch.bytes, *index + 1, message, payload, group);
-                batch.frames.push(EncodedFrame { group: *index, start, end: batch.bytes.len() });
                 batch.deliveries += group.members().len();
+                let (group, end) = (*index, batch.bytes.len());
+                let frame = EncodedFrame { group, start, end, slow_client, sequence, subject };
+                batch.frames.push(frame);
             }
             batch.bytes.len() > BATCH_BYTES_MAX || batch.deliveries > BATCH_DELIVERIES_MAX
         };
@@ -118,23 +130,29 @@ impl Shard {
         let is_one_group = batch.frames.iter().all(|frame| frame.group == first.group);
         self.counters.add_deliveries(batch.deliveries as u64);
         if is_one_group {
-            self.flush_group(first.group, &batch.bytes);
+            self.flush_group(first.group, &batch);
         } else {
             self.flush_groups(&mut batch);
         }
         batch.bytes.clear();
         batch.bytes.shrink_to(BATCH_BYTES_MAX);
         batch.frames.clear();
+        batch.subjects.clear();
         batch.deliveries = 0;
         *self.batch.borrow_mut() = batch;
     }
 
     /// The frames are all for the same members: the whole buffer goes to each.
-    fn flush_group(self: &Rc<Self>, group: u32, bytes: &[u8]) {
+    fn flush_group(self: &Rc<Self>, group: u32, batch: &Batch) {
         let interest = self.interest.borrow();
         let connections = self.connections.borrow();
+        let bytes = BatchBytes { frames: &batch.bytes, subjects: &batch.subjects };
         for member in interest.group(group).members() {
-            connections[*member as usize].write(self, &[IoSlice::new(bytes)]);
+            let pieces = [IoSlice::new(&batch.bytes)];
+            let connection = &connections[*member as usize];
+            connection.write_or_queue(self, &pieces, |outbox, taken, bytes_max| {
+                queue(outbox, bytes, batch.frames.iter(), taken, bytes_max)
+            });
         }
     }
 
@@ -160,29 +178,58 @@ impl Shard {
             }
         }
         let mut slices = Vec::new();
-        for member in batch.touched.drain(..) {
+        let Batch { bytes, frames, subjects, arena, touched, .. } = batch;
+        let (frames, arena) = (&*frames, &*arena);
+        let bytes = BatchBytes { frames: bytes, subjects };
+        for member in touched.drain(..) {
             let connection = &connections[member as usize];
-            collect(connection, &batch.bytes, &batch.frames, &batch.arena, &mut slices);
-            connection.write(self, &slices);
+            let (head, _) = connection.chain.replace(NO_CHAIN);
+            let chain = || Chain { arena, next: head }.map(|index| &frames[index as usize]);
+            collect(bytes.frames, chain(), &mut slices);
+            connection.write_or_queue(self, &slices, |outbox, taken, bytes_max| {
+                queue(outbox, bytes, chain(), taken, bytes_max)
+            });
             slices.clear();
         }
         batch.arena.clear();
     }
 }
 
-/// Takes a connection's chain as pieces of the batch; neighbours become one piece.
-fn collect<'a>(
-    connection: &Connection,
+impl Batch {
+    /// Keeps the subject of a message that may be conflated; its start and end.
+    fn keep_subject(&mut self, slow_client: SlowClient, subject: &[u8]) -> (usize, usize) {
+        let start = self.subjects.len();
+        if slow_client == SlowClient::Conflate {
+            self.subjects.extend_from_slice(subject);
+        }
+        (start, self.subjects.len())
+    }
+}
+
+/// A connection's frames, by their places in the batch.
+struct Chain<'a> {
+    arena: &'a [Delivery],
+    next: u32,
+}
+
+impl Iterator for Chain<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        let delivery = self.arena.get(self.next as usize)?;
+        self.next = delivery.next;
+        Some(delivery.frame)
+    }
+}
+
+/// Takes a connection's frames as pieces of the batch; neighbours become one piece.
+fn collect<'a, 'f>(
     bytes: &'a [u8],
-    frames: &[EncodedFrame],
-    arena: &[Delivery],
+    frames: impl Iterator<Item = &'f EncodedFrame>,
     slices: &mut Vec<IoSlice<'a>>,
 ) {
-    let (mut next, _) = connection.chain.replace(NO_CHAIN);
     let mut piece: Option<(usize, usize)> = None;
-    while next != END {
-        let delivery = arena[next as usize];
-        let frame = frames[delivery.frame as usize];
+    for frame in frames {
         piece = match piece {
             Some((start, end)) if end == frame.start => Some((start, frame.end)),
             Some((start, end)) => {
@@ -191,7 +238,6 @@ fn collect<'a>(
             }
             None => Some((frame.start, frame.end)),
         };
-        next = delivery.next;
     }
     if let Some((start, end)) = piece {
         slices.push(IoSlice::new(&bytes[start..end]));

@@ -41,6 +41,7 @@ impl Shard {
         let bytes = item_frame(group.wire(), &item, None);
         for member in group.members().iter().take(resumed.members) {
             if let Some(connection) = self.connection_at(*member) {
+                connection.fence();
                 connection.write(self, &[IoSlice::new(&bytes)]);
             }
         }

@@ -1,6 +1,7 @@
 //! What a shard tells the rest of the process: a few numbers that one thread writes and the admin
 //! listener reads. Nobody waits for anybody.
 
+use meridian_core::outbox::Shed;
 use meridian_proto::CloseCode;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +16,8 @@ pub(crate) struct Report {
     messages: AtomicU64,
     deliveries: AtomicU64,
     slow_closes: AtomicU64,
+    slow_drops: AtomicU64,
+    slow_conflations: AtomicU64,
 }
 
 /// The numbers of a report at one moment.
@@ -32,6 +35,10 @@ pub(crate) struct Numbers {
     pub(crate) deliveries: u64,
     /// Clients closed for reading too slowly since the start.
     pub(crate) slow_closes: u64,
+    /// Messages dropped for slow clients since the start, each told by a gap.
+    pub(crate) slow_drops: u64,
+    /// Messages replaced by newer ones for slow clients since the start, each told by a gap.
+    pub(crate) slow_conflations: u64,
 }
 
 /// Owned by the shard: plain cells on the message path, copied to the report once a second.
@@ -41,6 +48,8 @@ pub(crate) struct Counters {
     messages: Cell<u64>,
     deliveries: Cell<u64>,
     slow_closes: Cell<u64>,
+    slow_drops: Cell<u64>,
+    slow_conflations: Cell<u64>,
 }
 
 impl Counters {
@@ -54,6 +63,11 @@ impl Counters {
 
     pub(crate) fn add_deliveries(&self, count: u64) {
         self.deliveries.set(self.deliveries.get() + count);
+    }
+
+    pub(crate) fn add_shed(&self, shed: Shed) {
+        self.slow_drops.set(self.slow_drops.get() + shed.dropped);
+        self.slow_conflations.set(self.slow_conflations.get() + shed.conflated);
     }
 
     pub(crate) fn add_close(&self, code: CloseCode) {
@@ -82,6 +96,8 @@ impl Report {
         self.messages.store(counters.messages.get(), Ordering::Relaxed);
         self.deliveries.store(counters.deliveries.get(), Ordering::Relaxed);
         self.slow_closes.store(counters.slow_closes.get(), Ordering::Relaxed);
+        self.slow_drops.store(counters.slow_drops.get(), Ordering::Relaxed);
+        self.slow_conflations.store(counters.slow_conflations.get(), Ordering::Relaxed);
     }
 
     pub(crate) fn numbers(&self) -> Numbers {
@@ -92,6 +108,8 @@ impl Report {
             messages: self.messages.load(Ordering::Relaxed),
             deliveries: self.deliveries.load(Ordering::Relaxed),
             slow_closes: self.slow_closes.load(Ordering::Relaxed),
+            slow_drops: self.slow_drops.load(Ordering::Relaxed),
+            slow_conflations: self.slow_conflations.load(Ordering::Relaxed),
         }
     }
 }
@@ -105,6 +123,8 @@ impl std::iter::Sum for Numbers {
             messages: sum.messages + next.messages,
             deliveries: sum.deliveries + next.deliveries,
             slow_closes: sum.slow_closes + next.slow_closes,
+            slow_drops: sum.slow_drops + next.slow_drops,
+            slow_conflations: sum.slow_conflations + next.slow_conflations,
         })
     }
 }

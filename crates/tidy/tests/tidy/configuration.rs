@@ -3,7 +3,9 @@
 use crate::report;
 use crate::tree::root;
 use meridian_edge::Config;
-use meridian_edge::config::{ClassName, DemoRegion, NamespaceSection, StreamSection};
+use meridian_edge::config::{
+    ClassName, DemoRegion, NamespaceSection, SlowClientName, StreamSection,
+};
 use std::path::PathBuf;
 
 fn path() -> PathBuf {
@@ -33,6 +35,7 @@ fn full() -> Config {
         publish: false,
         request: false,
         headers: Vec::new(),
+        slow_client: SlowClientName::Disconnect,
         stream: Some(StreamSection {
             name: Some(String::new()),
             epoch: 1,
