@@ -5,7 +5,7 @@
 //! what was shown beyond the mark is remembered, and not shown again after a resume.
 
 use meridian_proto::command::Position;
-use meridian_proto::item::{Message, SubscribeReply};
+use meridian_proto::item::{Gap, Message, SubscribeReply};
 use std::collections::BTreeSet;
 
 /// Most sequences remembered beyond the position. The edge marks every few seconds; a stream that
@@ -85,6 +85,15 @@ impl Tracker {
         }
     }
 
+    /// Messages are missing here. Under a wildcard, those that were only dropped on their way to
+    /// this client do not move the position: others below them may still come.
+    pub(crate) fn gap(&mut self, gap: &Gap) {
+        let is_gone = matches!(gap.why.as_str(), "expired" | "epoch" | "limit");
+        if is_gone || !self.is_wildcard {
+            self.mark(gap.upto.unwrap_or_default());
+        }
+    }
+
     /// The replay has ended: a snapshot too is whole now.
     pub(crate) fn live(&mut self, sequence: u64) {
         self.is_whole = true;
@@ -132,6 +141,23 @@ mod tests {
         assert!(!resumed.show(&message(8)));
         assert!(!resumed.show(&message(9)));
         assert!(resumed.show(&message(10)));
+    }
+
+    #[test]
+    fn a_gap_moves_an_exact_filter_and_a_wildcard_only_if_the_stream_has_lost_the_messages() {
+        let position_after = |filter: &str, why: &str| {
+            let mut tracker =
+                Tracker::new(filter, &reply(None, 5), None, Beginning::InOrder).unwrap();
+            let (after, upto) = (Some(6), Some(9));
+            tracker.gap(&Gap { i: 1, after, upto, why: why.into() });
+            tracker.point().unwrap().position().q
+        };
+        assert_eq!(position_after("a.b", "slow"), 9);
+        assert_eq!(position_after("a.b", "conflated"), 9);
+        assert_eq!(position_after("a.*", "expired"), 9);
+        for why in ["slow", "conflated", "something_later"] {
+            assert_eq!(position_after("a.*", why), 5, "6 may still come");
+        }
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub enum Event {
 /// waits for the edge. It does not keep the connection open: the [`crate::Client`] does.
 ///
 /// It buffers a bounded number of events. When the buffer is full the reader stops, for the whole
-/// connection and replies too, and TCP holds the edge back, until it counts this client as slow
-/// and closes with 3003. So read every subscription, each in a task of its own if need be.
+/// connection and replies too, and TCP holds the edge back, until it counts this client as slow:
+/// by the namespace it drops messages, which a gap tells, or closes with 3003. So read every
+/// subscription, each in a task of its own if need be.
 #[derive(Debug)]
 pub struct Subscription {
     pub(crate) filter: String,
@@ -85,7 +86,7 @@ impl Subscription {
             Event::Message(message) => return tracker.show(message),
             Event::Live(mark) => tracker.live(mark.q),
             Event::Position(mark) => tracker.mark(mark.q),
-            Event::Gap(gap) => tracker.mark(gap.upto.unwrap_or_default()),
+            Event::Gap(gap) => tracker.gap(gap),
             Event::Unsubscribed(_) => {}
         }
         true

@@ -7,6 +7,7 @@ use crate::target::Target;
 use crate::terminal::{self, Paint, harmless, talk, talk_error};
 use meridian_client::{Client, Event, Notice, Notices, SubscribeOptions, Subscription};
 use meridian_proto::Filter;
+use meridian_proto::item::Gap;
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -157,12 +158,7 @@ impl Tail {
             }
             Event::Gap(gap) => {
                 self.gaps += 1;
-                let why = harmless(&gap.why);
-                talk_error(&format!(
-                    "gap after message {}: the edge may have missed messages here ({why}): \
-                     fetch the current state again if you need it",
-                    self.messages
-                ));
+                talk_error(&gap_line(self.messages, &gap));
                 Ok(None)
             }
             // Positions are for clients that resume, which this one does not.
@@ -226,9 +222,37 @@ fn say(notice: &Notice) {
     }
 }
 
+/// A gap, for whoever reads along.
+fn gap_line(messages: u64, gap: &Gap) -> String {
+    let what = match gap.why.as_str() {
+        "slow" => "this end read too slowly, and the oldest messages were dropped".into(),
+        "conflated" => {
+            "this end read too slowly, and got only the newest message of each subject".into()
+        }
+        why => format!("the edge may have missed messages here ({})", harmless(why)),
+    };
+    let range = match (gap.after, gap.upto) {
+        (Some(after), Some(upto)) => format!(", behind {after} and up to {upto}"),
+        _ => String::new(),
+    };
+    let advice = "fetch the current state again if you need it";
+    format!("gap after message {messages}: {what}{range}: {advice}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gap_says_whose_fault_it_is_and_which_messages_are_missing() {
+        let gap = |why: &str, upto: Option<u64>| {
+            let after = upto.map(|upto| upto - 3);
+            gap_line(5, &Gap { i: 1, after, upto, why: why.into() })
+        };
+        assert!(gap("slow", None).contains("after message 5: this end read too slowly"));
+        assert!(gap("conflated", Some(9)).contains("newest message of each subject, behind 6"));
+        assert!(gap("nats", None).contains("the edge may have missed messages here (nats): "));
+    }
 
     fn exit(count: Option<u64>, messages: u64, gaps: u64, end: &End) -> Exit {
         Tail { format: Format::Raw, count, messages, gaps }.exit(end)
