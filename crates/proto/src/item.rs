@@ -218,7 +218,8 @@ pub struct Gap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upto: Option<u64>,
     /// `nats`: the edge had lost its NATS server. `expired`: the stream no longer has them.
-    /// `limit`: more than one resume may bring.
+    /// `limit`: more than one resume may bring. `slow` and `conflated`: this client read too
+    /// slowly, and the oldest messages were dropped, or newer ones have replaced them.
     pub why: String,
 }
 
