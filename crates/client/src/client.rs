@@ -6,14 +6,14 @@ use crate::defaults::REQUEST_SLACK;
 use crate::error::{Closed, Error};
 use crate::handshake;
 use crate::notice::Notices;
-use crate::options::{Options, PublishOptions, SubscribeOptions};
+use crate::options::{HistoryOptions, Options, Place, PublishOptions, SubscribeOptions};
 use crate::payload::PayloadBuf;
 use crate::pending::Effect;
 use crate::resume::{Beginning, Tracker};
 use crate::subscription::{Closer, Subscription};
 use crate::writer::{self, Call};
-use meridian_proto::command::{Ack, Body, Command, Connect, Publish, Request, Subscribe};
-use meridian_proto::item::{ConnectReply, PublishReply, Reply, RequestReply};
+use meridian_proto::command::{Ack, Body, Command, Connect, History, Publish, Request, Subscribe};
+use meridian_proto::item::{ConnectReply, HistoryReply, PublishReply, Reply, RequestReply};
 use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -160,6 +160,31 @@ impl Client {
         let body = Body::Request(Request { s, d, t, b, timeout, ..Request::default() });
         match self.call(body, Effect::Nothing, within.saturating_add(REQUEST_SLACK)).await? {
             Reply::Request(reply) => Ok(reply),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads a page of what a durable namespace has stored: its messages in ascending order, and
+    /// where the pages before and behind it lie ([`HistoryReply::older`], [`HistoryReply::newer`]).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with code 112 if the position is of another epoch, 108 if nothing of the
+    /// filter is stored; [`Error::Timeout`], [`Error::Closed`] or [`Error::TooLarge`].
+    pub async fn history(
+        &self,
+        filter: &str,
+        options: HistoryOptions,
+    ) -> Result<HistoryReply, Error> {
+        let HistoryOptions { place, limit, hdr, trace } = options;
+        let (after, before) = match place {
+            Place::Newest => (None, None),
+            Place::After(position) => (Some(position), None),
+            Place::Before(position) => (None, Some(position)),
+        };
+        let f = filter.to_owned();
+        let body = Body::History(History { f, after, before, limit, hdr, trace });
+        match self.call(body, Effect::Nothing, self.reply_timeout).await? {
+            Reply::History(reply) => Ok(reply),
             other => Err(unexpected(&other)),
         }
     }

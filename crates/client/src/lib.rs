@@ -45,7 +45,7 @@ mod writer;
 pub use client::Client;
 pub use error::{Closed, Error};
 pub use notice::{Notice, Notices};
-pub use options::{Options, PublishOptions, SubscribeOptions};
+pub use options::{HistoryOptions, Options, Place, PublishOptions, SubscribeOptions};
 pub use payload::PayloadBuf;
 pub use resume::ResumePoint;
 pub use subscription::{Event, Subscription};

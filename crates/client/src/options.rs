@@ -2,7 +2,7 @@
 
 use crate::defaults::{CONNECT_TIMEOUT, EVENTS_QUEUED_MAX, REPLY_TIMEOUT};
 use crate::resume::ResumePoint;
-use meridian_proto::command::{Ack, Headers};
+use meridian_proto::command::{Ack, Headers, Position};
 use std::time::Duration;
 
 /// How to connect.
@@ -59,6 +59,31 @@ impl Default for SubscribeOptions {
         let (resume, from) = (None, None);
         Self { hdr: Vec::new(), trace: false, resume, from, events_max: EVENTS_QUEUED_MAX }
     }
+}
+
+/// Which page of history to read, and what of each message.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryOptions {
+    /// Where the page lies.
+    pub place: Place,
+    /// Most messages, 1 to 500. Without it 100. A page of large messages holds fewer.
+    pub limit: Option<u64>,
+    /// Header names to deliver, of those that the namespace allows.
+    pub hdr: Vec<String>,
+    /// Deliver `tp` on sampled messages.
+    pub trace: bool,
+}
+
+/// Where a page of history lies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Place {
+    /// The newest messages of all.
+    #[default]
+    Newest,
+    /// The oldest messages above a position.
+    After(Position),
+    /// The newest messages below a position.
+    Before(Position),
 }
 
 /// What goes with a publish besides its payload.

@@ -5,8 +5,10 @@
 //! shows at the subject's next message. A hole at the end of a subject shows only by asking the
 //! store for each subject's last message: the audit of tails.
 
+mod backward;
 mod ring;
 mod tails;
 
+pub use backward::{Backward, Step};
 pub use ring::{Ring, Stored};
 pub use tails::{Tails, Verdict};

@@ -4,6 +4,7 @@
 //! effects come out, and the edge performs them.
 
 mod on_connect;
+mod on_history;
 mod on_publish;
 mod on_request;
 mod on_subscribe;
@@ -13,6 +14,7 @@ mod start;
 mod tests;
 
 pub use on_connect::{Greeting, greet};
+pub use on_history::{HistoryPage, HistoryPlace};
 pub use outbound::Outbound;
 pub use start::{From, Recover, Start};
 
@@ -84,6 +86,8 @@ pub enum Effect {
         /// The namespace's place in configuration, whose header rules hold for the answer.
         namespace: usize,
     },
+    /// Read a page of what is stored, and answer with it.
+    History(HistoryPage),
 }
 
 /// What proves that a publish arrived.
@@ -178,6 +182,7 @@ impl Session {
             Body::Unsubscribe(body) => self.on_unsubscribe(id, body),
             Body::Publish(body) => on_publish::on_publish(id, body, moment),
             Body::Request(body) => on_request::on_request(id, body, moment),
+            Body::History(body) => on_history::on_history(id, body, moment),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
                 Err(failure.hint("this edge serves ephemeral namespaces only"))

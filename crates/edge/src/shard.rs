@@ -31,7 +31,7 @@ use crate::error::Error;
 use crate::page::Page;
 use clock::Due;
 use connection::Connection;
-use durable::Durables;
+use durable::{Durables, Histories};
 use fanout::Batch;
 use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
@@ -99,6 +99,7 @@ pub(crate) struct Shard {
     pub(crate) upstream: Upstream,
     pub(crate) durables: Durables,
     pub(crate) gets: Gets,
+    pub(crate) histories: Histories,
     pub(crate) replays: Semaphore,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
@@ -183,6 +184,7 @@ impl Shard {
             upstream: Upstream::new(&policy.node, index),
             durables: Durables::default(),
             gets: Gets::default(),
+            histories: Histories::default(),
             replays: Semaphore::new(REPLAYS_MAX),
             epochs: RefCell::default(),
             batch: RefCell::default(),

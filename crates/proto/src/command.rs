@@ -30,6 +30,8 @@ pub enum Body {
     Publish(Publish),
     /// Publish one message and wait for one answer.
     Request(Request),
+    /// Read a page of what is stored.
+    History(History),
     /// A command of the protocol that this edge does not serve.
     Unserved(&'static str),
 }
@@ -189,6 +191,29 @@ pub struct Request {
     /// `traceparent` of the requesting span.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tp: Option<String>,
+}
+
+/// Asks for a page of what a durable namespace has stored (`proto/PROTOCOL.md`, history). At most
+/// one of `after` and `before`; with neither, the newest messages.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct History {
+    /// Whose messages.
+    pub f: String,
+    /// The oldest messages above this position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Position>,
+    /// The newest messages below this position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Position>,
+    /// Most messages, 1 to 500. Without it 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Header names to deliver with each message, of those that the namespace allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hdr: Vec<String>,
+    /// Deliver `tp` on sampled messages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trace: bool,
 }
 
 impl Publish {

@@ -1,6 +1,10 @@
 //! Items: what an edge tells a client. Replies carry the command's `id`; everything else is
 //! pushed. The structs know no codec; `json` reads and writes their JSON spelling.
 
+mod history;
+
+pub use history::{HistoryGap, HistoryMessage, HistoryReply};
+
 use crate::codes::ErrorCode;
 use crate::command::Headers;
 use crate::payload::Content;
@@ -47,6 +51,8 @@ pub enum Reply {
     Publish(PublishReply),
     /// To `request`.
     Request(RequestReply),
+    /// To `history`.
+    History(HistoryReply),
 }
 
 /// Who serves the client, and how much it may do.

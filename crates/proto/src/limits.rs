@@ -52,6 +52,17 @@ pub const TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Longest `mid` (message id) in bytes.
 pub const MESSAGE_ID_BYTES_MAX: usize = 128;
 
+/// Most messages in one page of history: a reader that wants more pages on, and others get a turn
+/// between its pages.
+pub const HISTORY_LIMIT_MAX: u64 = 500;
+
+/// Messages in a page of history that names no limit.
+pub const HISTORY_LIMIT_DEFAULT: u64 = 100;
+
+/// Most bytes in one page of history, as JSON, but for a single larger message: half of what may
+/// wait for a slow client, so that a page never closes one. Less where the outbox is smaller.
+pub const HISTORY_PAGE_BYTES_MAX: usize = OUTBOX_BYTES_MAX / 2;
+
 /// Shortest and longest heartbeat interval in s that a client may ask for.
 pub const PING_S_RANGE: (u32, u32) = (5, 300);
 

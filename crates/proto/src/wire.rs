@@ -127,6 +127,7 @@ pub fn event_name(item: &Item) -> Option<&str> {
         Item::Reply(_, Reply::Unsubscribe) => Some("unsubscribe"),
         Item::Reply(_, Reply::Publish(_)) => Some("publish"),
         Item::Reply(_, Reply::Request(_)) => Some("request"),
+        Item::Reply(_, Reply::History(_)) => Some("history"),
         Item::Error(..) => Some("failure"),
         Item::Gap(_) => Some("gap"),
         Item::Live(_) => Some("live"),

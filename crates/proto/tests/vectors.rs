@@ -111,6 +111,7 @@ impl Meaning {
             Body::Unsubscribe(body) => Self::new(id, "unsubscribe", body, None),
             Body::Publish(body) => Self::new(id, "publish", body, Some(body.content())),
             Body::Request(body) => Self::new(id, "request", body, Some(body.content())),
+            Body::History(body) => Self::new(id, "history", body, None),
             Body::Unserved(name) => {
                 Self::new(id, "unserved", &serde_json::json!({ "command": name }), None)
             }
@@ -132,6 +133,7 @@ impl Meaning {
             Item::Reply(id, Reply::Request(body)) => {
                 Self::new(Some(*id), "request", body, Some(body.content()))
             }
+            Item::Reply(id, Reply::History(body)) => Self::new(Some(*id), "history", body, None),
             Item::Error(id, body) => Self::new(*id, "error", body, None),
             Item::Message(body) => Self::new(None, "m", body, Some(body.content())),
             Item::Gap(body) => Self::new(None, "gap", body, None),
@@ -237,6 +239,7 @@ fn refusal(body: &Body) -> Option<ErrorCode> {
     match body {
         Body::Unserved(_) => Some(ErrorCode::NotAvailable),
         Body::Subscribe(body) => subject_error(Filter::parse(&body.f).err()),
+        Body::History(body) => subject_error(Filter::parse(&body.f).err()),
         Body::Publish(body) => subject_error(Subject::parse(&body.s).err())
             .or_else(|| content_error(body.content().to_nats().err())),
         Body::Request(body) => subject_error(Subject::parse(&body.s).err())
@@ -480,6 +483,9 @@ fn the_limits_in_the_specification_are_those_of_the_source() {
         ("JSON_DEPTH_MAX", limits::JSON_DEPTH_MAX as u64),
         ("TOKEN_BYTES_MAX", limits::TOKEN_BYTES_MAX as u64),
         ("MESSAGE_ID_BYTES_MAX", limits::MESSAGE_ID_BYTES_MAX as u64),
+        ("HISTORY_LIMIT_MAX", limits::HISTORY_LIMIT_MAX),
+        ("HISTORY_LIMIT_DEFAULT", limits::HISTORY_LIMIT_DEFAULT),
+        ("HISTORY_PAGE_BYTES_MAX", limits::HISTORY_PAGE_BYTES_MAX as u64),
         ("PING_S_DEFAULT", u64::from(limits::PING_S_DEFAULT)),
         ("REQUEST_TIMEOUT_MS_DEFAULT", limits::REQUEST_TIMEOUT_MS_DEFAULT),
     ];

@@ -264,7 +264,7 @@ async fn what_comes_before_connect_is_refused_and_closed() {
         (r#"{"id":1,"publish":{"s":"demo.x"}}"#, Some(1), 101),
         (r#"{"id":1,"subscribe":{"f":"demo.>"}}"#, Some(1), 101),
         (r#"{"publish":{"s":"demo.x"}}"#, None, 101),
-        (r#"{"id":1,"history":{}}"#, Some(1), 101),
+        (r#"{"id":1,"history":{"f":"demo.x"}}"#, Some(1), 101),
         (r#"{"connect":{}}"#, None, 107),
         (r#"{"id":0,"connect":{}}"#, None, 107),
         (r#"{"id":1,"connect":[]}"#, Some(1), 107),

@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod dev;
 mod edge;
+mod history;
 mod publish;
 mod request;
 pub(crate) mod streams;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     Sub(sub::Arguments),
     Pub(publish::Arguments),
     Request(request::Arguments),
+    History(history::Arguments),
     Edge(edge::Arguments),
     Dev(dev::Arguments),
     Config(config::Arguments),
@@ -33,6 +35,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Sub(arguments) => sub::run(arguments).await,
         Command::Pub(arguments) => publish::run(arguments).await,
         Command::Request(arguments) => request::run(arguments).await,
+        Command::History(arguments) => history::run(arguments).await,
         Command::Edge(arguments) => edge::run(arguments).await,
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Config(arguments) => config::run(&arguments),

@@ -21,16 +21,10 @@ impl Session {
         if id.is_none() {
             return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id"));
         }
-        let filter = Filter::parse(&body.f)
-            .map_err(|error| Failure::new(ErrorCode::InvalidSubject, format!("filter: {error}")))?;
-        let Some(namespace) = moment.policy.namespaces.of_filter(&filter) else {
-            let failure = Failure::new(
-                ErrorCode::UnknownSubjectSpace,
-                format!("no namespace declares {filter}"),
-            );
-            return Err(failure.hint("a filter must lie within one declared pattern"));
-        };
-        let wishes = wishes(&body, namespace)?;
+        let (filter, namespace) = declared(&body.f, moment)?;
+        let headers = wanted_headers(&body.hdr, namespace)?;
+        // The edge knows the connection's wire and adds it.
+        let wishes = Wishes { headers, trace: body.trace, ..Wishes::default() };
         let start = start(&body, namespace, moment)?;
         if self.subscriptions.len() >= moment.policy.limits.filters_max {
             let msg = format!("{} filters held", self.subscriptions.len());
@@ -47,17 +41,36 @@ impl Session {
     }
 }
 
-fn wishes(body: &Subscribe, namespace: &Namespace) -> Result<Wishes, Failure> {
-    if body.hdr.len() > HEADERS_MAX {
+/// A filter as it was sent, with the namespace that declares all of it.
+pub(super) fn declared<'a>(
+    text: &str,
+    moment: &Moment<'a>,
+) -> Result<(Filter, &'a Namespace), Failure> {
+    let filter = Filter::parse(text)
+        .map_err(|error| Failure::new(ErrorCode::InvalidSubject, format!("filter: {error}")))?;
+    let Some(namespace) = moment.policy.namespaces.of_filter(&filter) else {
+        let msg = format!("no namespace declares {filter}");
+        let failure = Failure::new(ErrorCode::UnknownSubjectSpace, msg);
+        return Err(failure.hint("a filter must lie within one declared pattern"));
+    };
+    Ok((filter, namespace))
+}
+
+/// The header names that a client asked for, if the namespace allows them: lower case, sorted,
+/// without repeats.
+pub(super) fn wanted_headers(
+    hdr: &[String],
+    namespace: &Namespace,
+) -> Result<Vec<String>, Failure> {
+    if hdr.len() > HEADERS_MAX {
         let msg = format!("more than {HEADERS_MAX} headers asked for");
         return Err(Failure::new(ErrorCode::Limit, msg));
     }
-    if let Some(refused) = body.hdr.iter().find(|name| !namespace.allows_header(name)) {
+    if let Some(refused) = hdr.iter().find(|name| !namespace.allows_header(name)) {
         return Err(header_forbidden(refused, namespace));
     }
-    let mut headers: Vec<String> = body.hdr.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mut headers: Vec<String> = hdr.iter().map(|name| name.to_ascii_lowercase()).collect();
     headers.sort_unstable();
     headers.dedup();
-    // The edge knows the connection's wire and adds it.
-    Ok(Wishes { headers, trace: body.trace, ..Wishes::default() })
+    Ok(headers)
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 const LAST_MAX: u64 = 500;
 
 /// The largest sequence that every client can write.
-const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+pub(super) const SEQUENCE_MAX: u64 = (1 << 53) - 1;
 
 /// Where a subscription starts.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -182,6 +182,43 @@ fn a_durable_filter_starts_where_it_is_asked_to() {
 }
 
 #[test]
+fn a_page_of_history_is_asked_for_by_one_position_at_most_and_within_the_limits() {
+    let page = |more: &str| match decide(&format!(r#"{{"id":1,"history":{{{more}}}}}"#)) {
+        Effect::History(page) => Ok((page.place, page.limit, page.wishes.headers)),
+        Effect::Send(Item::Error(Some(1), failure)) => Err(failure.code),
+        other => panic!("{more} gave {other:?}"),
+    };
+    let position = || Position { e: "E".into(), q: 7 };
+    let at = r#"{"e":"E","q":7}"#;
+    assert_eq!(page(r#""f":"kept.>""#), Ok((HistoryPlace::Newest, 100, Vec::new())));
+    let after = page(&format!(r#""f":"kept.a","after":{at},"limit":500,"hdr":["X-Kind"]"#));
+    assert_eq!(after, Ok((HistoryPlace::After(position()), 500, vec!["x-kind".into()])));
+    let before = page(&format!(r#""f":"kept.a","before":{at},"limit":1"#));
+    assert_eq!(before, Ok((HistoryPlace::Before(position()), 1, Vec::new())));
+    for (body, code) in [
+        (r#""f":"kept.a","limit":501"#, ErrorCode::Limit),
+        (r#""f":"kept.a","limit":0"#, ErrorCode::Limit),
+        (&format!(r#""f":"kept.a","after":{at},"before":{at}"#), ErrorCode::BadRequest),
+        (r#""f":"kept.a","after":{"e":"E","q":9007199254740992}"#, ErrorCode::BadRequest),
+        (r#""f":"kept.a","hdr":["x-other"]"#, ErrorCode::Forbidden),
+        (r#""f":"open.a""#, ErrorCode::NotAvailable),
+        (r#""f":"other.a""#, ErrorCode::UnknownSubjectSpace),
+        (r#""f":"kept..a""#, ErrorCode::InvalidSubject),
+    ] {
+        assert_eq!(page(body), Err(code), "{body}");
+    }
+    let largest = r#""f":"kept.a","after":{"e":"E","q":9007199254740991}"#;
+    assert!(page(largest).is_ok());
+    assert_eq!(refused(r#"{"history":{"f":"kept.a"}}"#), ErrorCode::BadRequest);
+    let policy = policy();
+    let away = Moment { payload_bytes_max: None, ..moment(&policy) };
+    let line = command(r#"{"id":1,"history":{"f":"kept.a"}}"#);
+    let effect = session(&policy).on_command(line, &Interest::<u8>::new(0), &away);
+    let Effect::Send(Item::Error(Some(1), failure)) = effect else { panic!("{effect:?}") };
+    assert_eq!((failure.code, failure.retry), (ErrorCode::RegionUnreachable, true));
+}
+
+#[test]
 fn a_durable_publish_is_proven_by_the_stream_unless_asked_otherwise() {
     let proof = |ack: &str| {
         let line = format!(r#"{{"id":1,"publish":{{"s":"kept.a"{ack}}}}}"#);

@@ -91,6 +91,7 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
             let request = Waiting { member, command: id, purpose };
             self::request(shard, connection, request, &message, timeout_ms);
         }
+        Effect::History(page) => shard.ask_history(connection, page),
     }
 }
 

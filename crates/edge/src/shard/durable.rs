@@ -6,8 +6,11 @@
 //! only then what came meanwhile. So there is one way to repair, and it is the way to start.
 
 mod audit;
+mod history;
 mod join;
 mod worker;
+
+pub(crate) use history::Histories;
 
 use super::connection::item_frame;
 use super::fanout::Incoming;

@@ -266,7 +266,10 @@ pub(super) fn encode(
 
 /// The headers that a group asked for, under the names that it asked with. Values that are not
 /// UTF-8 are left out.
-fn wanted_headers<'a>(block: Headers<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &'a str)> {
+pub(super) fn wanted_headers<'a>(
+    block: Headers<'a>,
+    wishes: &'a Wishes,
+) -> Vec<(&'a str, &'a str)> {
     let mut headers = Vec::new();
     if wishes.headers.is_empty() {
         return headers;
@@ -281,7 +284,7 @@ fn wanted_headers<'a>(block: Headers<'a>, wishes: &'a Wishes) -> Vec<(&'a str, &
 }
 
 /// A publisher's trace context, if it is well formed and sampled: others would only cost bytes.
-fn sampled_traceparent(block: Headers<'_>) -> Option<&str> {
+pub(super) fn sampled_traceparent(block: Headers<'_>) -> Option<&str> {
     let value = std::str::from_utf8(block.get("traceparent")?).ok()?;
     (trace::sampled_flag(value) == Some(true)).then_some(value)
 }

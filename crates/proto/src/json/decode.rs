@@ -29,7 +29,7 @@ const DETAIL_BYTES_MAX: usize = 200;
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// Commands of the protocol that this version answers with 108.
-const UNSERVED: [&str; 4] = ["presence", "presence_stats", "history", "refresh"];
+const UNSERVED: [&str; 3] = ["presence", "presence_stats", "refresh"];
 
 /// Reads the commands of one frame, in order. Blank lines are skipped.
 pub fn commands(frame: &str) -> impl Iterator<Item = Result<Command, DecodeError>> {
@@ -73,6 +73,7 @@ fn command(line: &str) -> Result<Command, DecodeError> {
         "unsubscribe" => body(id, &name, raw).map(Body::Unsubscribe),
         "publish" => body(id, &name, raw).map(Body::Publish),
         "request" => body(id, &name, raw).map(Body::Request),
+        "history" => body(id, &name, raw).map(Body::History),
         other => match UNSERVED.into_iter().find(|unserved| *unserved == other) {
             Some(unserved) => Ok(Body::Unserved(unserved)),
             None => {
@@ -110,6 +111,7 @@ pub fn item(line: &str) -> Result<Item, DecodeError> {
         ("subscribe", Some(id)) => Item::Reply(id, Reply::Subscribe(body(Some(id), &name, raw)?)),
         ("publish", Some(id)) => Item::Reply(id, Reply::Publish(body(Some(id), &name, raw)?)),
         ("request", Some(id)) => Item::Reply(id, Reply::Request(body(Some(id), &name, raw)?)),
+        ("history", Some(id)) => Item::Reply(id, Reply::History(body(Some(id), &name, raw)?)),
         _ => Item::Unknown(name),
     })
 }
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn unserved_commands_are_known() {
-        let command = one(r#"{"id":4,"history":{"f":"a"}}"#).unwrap();
-        assert!(matches!(command.body, Body::Unserved("history")));
+        let command = one(r#"{"id":4,"presence":{"f":"a"}}"#).unwrap();
+        assert!(matches!(command.body, Body::Unserved("presence")));
     }
 }

@@ -19,6 +19,7 @@ pub fn item(out: &mut Vec<u8>, item: &Item) {
         Item::Reply(id, Reply::Subscribe(body)) => line(out, Some(*id), "subscribe", body),
         Item::Reply(id, Reply::Publish(body)) => line(out, Some(*id), "publish", body),
         Item::Reply(id, Reply::Request(body)) => line(out, Some(*id), "request", body),
+        Item::Reply(id, Reply::History(body)) => line(out, Some(*id), "history", body),
         Item::Error(id, body) => line(out, *id, "error", body),
         Item::Message(body) => line(out, None, "m", body),
         Item::Gap(body) => line(out, None, "gap", body),
@@ -41,6 +42,7 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
         Body::Unsubscribe(body) => line(out, command.id, "unsubscribe", body),
         Body::Publish(body) => line(out, command.id, "publish", body),
         Body::Request(body) => line(out, command.id, "request", body),
+        Body::History(body) => line(out, command.id, "history", body),
         Body::Unserved(name) => line(out, command.id, name, &()),
     }
 }
