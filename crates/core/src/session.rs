@@ -33,6 +33,9 @@ pub struct Session {
     /// Those of them whose reply has to say that nothing was recovered.
     recover_asked: Vec<u32>,
     budget: TokenBucket,
+    /// Control frames have a budget of their own: the pong that answers a heartbeat must not fail
+    /// for a client that has just spent its commands.
+    controls: TokenBucket,
     ping_s: u16,
     mesh_notices: MeshNotices,
 }
@@ -191,8 +194,15 @@ impl Session {
         decided.unwrap_or_else(|failure| Effect::Send(Item::Error(id, failure)))
     }
 
-    /// Takes one command from the budget. Malformed commands and control frames cost the same as
-    /// good ones.
+    /// Takes one control frame from their budget, which has the size of that of commands. False if
+    /// it is spent.
+    pub fn spend_control(&mut self, moment: &Moment<'_>) -> bool {
+        let limits = &moment.policy.limits;
+        let (rate, burst) = (limits.commands_per_second, limits.commands_burst);
+        self.controls.take(rate, burst, moment.now_ms).is_ok()
+    }
+
+    /// Takes one command from the budget. Malformed commands cost the same as good ones.
     ///
     /// # Errors
     /// A failure that says how long to wait.

@@ -261,7 +261,7 @@ impl Shard {
         self.connections.borrow().get(index as usize).cloned()
     }
 
-    /// Takes control frames from a client's command budget. Before `connect` there is no budget,
+    /// Takes control frames from a client's budget of them. Before `connect` there is no budget,
     /// but a few are enough.
     pub(crate) fn spend_controls(
         &self,
@@ -276,8 +276,8 @@ impl Shard {
             return if is_fair { Ok(()) } else { Err("too many control frames") };
         };
         let moment = self.moment();
-        let spent = (0..count).try_for_each(|_| session.spend(&moment));
-        spent.map_err(|_| "too many control frames")
+        let is_spent = (0..count).any(|_| !session.spend_control(&moment));
+        if is_spent { Err("too many control frames") } else { Ok(()) }
     }
 
     pub(crate) fn count_close(&self, code: CloseCode) {

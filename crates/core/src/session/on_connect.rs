@@ -57,6 +57,7 @@ fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greetin
         subscriptions: Vec::new(),
         recover_asked: Vec::new(),
         budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
+        controls: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
         ping_s: ping as u16,
         mesh_notices: if wants_mesh { MeshNotices::Wanted } else { MeshNotices::Unwanted },
     };

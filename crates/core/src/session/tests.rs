@@ -322,4 +322,7 @@ fn the_command_budget_says_how_long_to_wait() {
     let Effect::Send(Item::Error(None, failure)) = send(0) else { panic!("over the budget") };
     assert_eq!((failure.code, failure.after_ms), (ErrorCode::TooManyRequests, Some(100)));
     assert!(matches!(send(100), Effect::Nothing));
+    // The pong that answers a heartbeat costs nothing of it, and floods have their own end.
+    let moment = Moment { now_ms: 100, ..moment(&policy) };
+    assert_eq!([(); 3].map(|()| session.spend_control(&moment)), [true, true, false]);
 }
