@@ -181,6 +181,7 @@ async fn a_message_crosses_regions_and_sigterm_leaves_no_process() {
 
     more_than_the_budget(&eu, &us).await;
     refusals(&eu).await;
+    history(&eu, &us).await;
     interrupted(&us).await;
 
     let file = dev.state().join("us/us-1.toml");
@@ -218,6 +219,8 @@ async fn refusals(url: &str) {
         (&["request", "demo.nobody.is.here", "hi", "--timeout-ms", "500"], 5, "refused (20"),
         (&["sub", "demo.silence", "--timeout-ms", "100"], 5, "0 messages"),
         (&["pub", "demo.*", "hi"], 2, "wildcard"),
+        (&["history", "demo.x"], 1, "108"),
+        (&["history", "orders..x"], 2, "token"),
     ] {
         let ended = output(&[arguments, &["--url", url]].concat()).await;
         let said = text(&ended.stderr);
@@ -225,6 +228,56 @@ async fn refusals(url: &str) {
         assert!(said.contains(why), "{arguments:?}: {said}");
         assert!(ended.stdout.is_empty(), "{arguments:?}: data goes to stdout, talk does not");
     }
+}
+
+/// What is stored can be read page by page and as a whole, in any region.
+async fn history(eu: &str, us: &str) {
+    let arguments = ["pub", "orders.h.{{Count}}", "{{Count}}", "--count=30", "--url", eu];
+    assert_eq!(output(&arguments).await.status.code(), Some(0));
+    let numbers =
+        |from: u32, upto: u32| (from..=upto).map(|n| format!("{n}\n")).collect::<String>();
+    let all = ["history", "orders.h.*", "--all", "--raw", "--limit", "7", "--url", us];
+    let complete = async {
+        while text(&output(&all).await.stdout) != numbers(1, 30) {
+            sleep(POLL).await;
+        }
+    };
+    timeout(DEADLINE, complete).await.expect("the other region has everything");
+
+    let read = async |more: &[&str], code: i32| {
+        let arguments = [&["history", "orders.h.*", "--raw", "--url", us], more].concat();
+        let ended = output(&arguments).await;
+        let said = text(&ended.stderr).to_owned();
+        assert_eq!(ended.status.code(), Some(code), "{more:?}: {said}");
+        (text(&ended.stdout).to_owned(), said)
+    };
+    let (newest, said) = read(&["--limit", "3"], 0).await;
+    assert_eq!(newest, numbers(28, 30));
+    // The places that it tells are arguments of the next call.
+    let told = |option: &str| {
+        let (_, behind) =
+            said.split_once(&format!("{option} ")).unwrap_or_else(|| panic!("{said}"));
+        behind.split([';', '\n']).next().unwrap().to_owned()
+    };
+    let (older, newer) = (told("--before"), told("--after"));
+    assert_eq!(read(&["--limit", "3", "--before", &older], 0).await.0, numbers(25, 27));
+    assert_eq!(read(&["--limit", "20", "--before", &older, "--all"], 0).await.0.len(), 27 * 3 - 9);
+    assert_eq!(read(&["--after", &newer], 0).await.0, "");
+    let epoch = newer.rsplit_once(':').unwrap().0;
+    let (stored, said) = read(&["--limit", "1", "--before", &format!("{epoch}:999999")], 7).await;
+    assert_eq!(stored, numbers(30, 30));
+    assert!(said.contains("may be missing (behind)"), "{said}");
+    let (_, said) = read(&["--after", "ORDERS_1@1:5"], 1).await;
+    assert!(said.contains("(112)"), "{said}");
+    read(&["--after", "5"], 2).await;
+    read(&["--limit", "501"], 2).await;
+    let json = output(&["history", "orders.h.7", "--json", "--url", us]).await;
+    let line: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&line["subject"], &line["data"], &line["n"]),
+        (&"orders.h.7".into(), &7.into(), &1.into())
+    );
+    assert!(line["sequence"].is_u64(), "{line}");
 }
 
 /// Ctrl-C says goodbye and sums up.

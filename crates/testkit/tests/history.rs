@@ -427,9 +427,10 @@ async fn a_client_that_asks_for_many_pages_and_reads_none_is_not_closed_and_each
         .map(|id| json!({"id": id, "history": {"f": "orders.many", "limit": 500}}).to_string())
         .collect();
     slow.send_text(&lines.join("\n")).await;
-    // Others are served meanwhile.
-    for _ in 0..3 {
-        assert_eq!(page(&client, "orders.many", Place::Newest, 5).await.m.len(), 5);
+    // Others are served meanwhile, and turns are taken in order: whatever can be read for the slow
+    // one has been by the end.
+    for _ in 0..asked {
+        assert!(page(&client, "orders.many", Place::Newest, 500).await.m.len() > 100);
     }
     let (mut pages, mut refused) = (0, BTreeSet::new());
     while pages + refused.len() < asked {

@@ -7,10 +7,16 @@ use meridian_core::durable::{Backward, Step, Stored};
 use meridian_core::session::HistoryPage;
 use serde_json::json;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Bytes after which the copy ends a batch. A window that has more is larger than a page can be,
 /// and a narrower one is looked for.
 pub(super) const READ_BYTES_MAX: usize = 512 * 1024;
+
+/// How long the search for a window may take: after that a slow copy is as good as down, and the
+/// client has given up.
+const SEARCH_MAX: Duration = Duration::from_secs(10);
 
 /// What a window that was too large is divided by: it held too much already, and messages behind
 /// those may be larger.
@@ -39,12 +45,16 @@ impl Shard {
         upper: u64,
         floor: u64,
     ) -> Result<Window, GetFailure> {
+        let begun = Instant::now();
         let mut wanted = page.limit + 1;
         let beyond = self.count_above(copy, page, upper).await?;
         loop {
             let mut search = Backward::new(upper, floor, wanted);
             let (above, count) = loop {
                 match search.step() {
+                    Step::Probe(_) if begun.elapsed() > SEARCH_MAX => {
+                        return Err(GetFailure::Unreachable);
+                    }
                     Step::Probe(place) => {
                         // What comes meanwhile counts too: then the window has a few less.
                         let count = self.count_above(copy, page, place).await?;
