@@ -64,7 +64,7 @@ bench: tools build ## The benchmark: floor, nats-server and edge, one after the 
 	target/release/meridian-bench-suite $(ARGS)
 
 chaos: tools ## Ten minutes of faults under the history checker (CHAOS_SEED, CHAOS_SECONDS)
-	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked -p meridian-testkit --test chaos -- --nocapture
+	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked -p meridian-cli --test chaos -- --nocapture
 
 fuzz: ## Each fuzz target for a minute; needs a nightly compiler
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::Error;
 use crate::process::{Process, ProcessSpec};
 use crate::readiness::Readiness;
@@ -58,6 +60,22 @@ impl EdgeProcess {
     /// `Io` if the system refuses.
     pub async fn kill(&mut self) -> Result<(), Error> {
         self.process.kill().await
+    }
+
+    /// Freezes it with SIGSTOP: sockets stay open and nothing answers.
+    ///
+    /// # Errors
+    /// `Io` if the system refuses.
+    pub fn pause(&self) -> Result<(), Error> {
+        self.process.signal(Signal::STOP)
+    }
+
+    /// Ends `pause`.
+    ///
+    /// # Errors
+    /// `Io` if the system refuses.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.process.signal(Signal::CONT)
     }
 
     /// Ends it with SIGTERM and waits until it has drained; SIGKILL after 15 s.

@@ -1,23 +1,27 @@
 //! The history checker: did the mesh lie? Pure: it judges what publishers and subscribers recorded.
 //!
 //! What must hold on a durable namespace, whatever was killed or cut meanwhile: every acknowledged
-//! message was received or told as a gap, in order per subject, once, and nothing came that nobody
-//! published.
+//! message was received or told as a gap, in order per subject, once, nothing came that nobody
+//! published, and nothing that was not asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use meridian_proto::Filter;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// One message that a publisher sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One message that a publisher sent. A number is used once on a subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Publication {
     pub subject: String,
-    /// The publisher's own count, which is the payload.
+    /// The publisher's own count, which is in the payload.
     pub number: u64,
     /// Where the stream stored it; None if no acknowledgement came.
     pub sequence: Option<u64>,
+    /// When it was first sent, in ms of the run's clock.
+    pub sent_ms: u64,
 }
 
 /// What a subscriber saw, in its order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Observation {
     Message {
         subject: String,
@@ -32,16 +36,18 @@ pub enum Observation {
 }
 
 /// One subscriber's record over all its connections.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Log {
     pub name: String,
+    /// What it subscribed to: an exact subject, or a wildcard.
+    pub filter: String,
     /// Where its first subscription stood: it must see everything above.
     pub start: u64,
     pub observations: Vec<Observation>,
 }
 
 /// A lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Violation {
     /// Acknowledged, not received, and not told.
     SilentLoss { subscriber: String, sequence: u64 },
@@ -51,6 +57,8 @@ pub enum Violation {
     Reordered { subscriber: String, subject: String, sequence: u64 },
     /// Received, and nobody published it, or not there.
     Phantom { subscriber: String, subject: String, number: u64, sequence: u64 },
+    /// Received on a subject that its filter does not cover.
+    Stray { subscriber: String, subject: String, sequence: u64 },
 }
 
 /// What an honest history held, for the report.
@@ -62,78 +70,76 @@ pub struct Summary {
     pub gaps: usize,
 }
 
+/// What was published, by what a subscriber's record is compared with.
+struct Published<'a> {
+    numbers: HashMap<(&'a str, u64), Option<u64>>,
+    acknowledged: BTreeMap<&'a str, BTreeSet<u64>>,
+}
+
 /// Judges a history.
 ///
 /// # Errors
 /// Every [`Violation`], in the order of the logs.
 pub fn check(publications: &[Publication], logs: &[Log]) -> Result<Summary, Vec<Violation>> {
-    let numbers: BTreeMap<(&str, u64), Option<u64>> = publications
-        .iter()
-        .map(|publication| {
-            ((publication.subject.as_str(), publication.number), publication.sequence)
-        })
-        .collect();
-    let acknowledged: BTreeSet<u64> =
-        publications.iter().filter_map(|publication| publication.sequence).collect();
-    let mut summary = Summary {
-        published: publications.len(),
-        acknowledged: acknowledged.len(),
-        ..Summary::default()
-    };
+    let mut published = Published { numbers: HashMap::new(), acknowledged: BTreeMap::new() };
+    let mut summary = Summary { published: publications.len(), ..Summary::default() };
+    for Publication { subject, number, sequence, .. } in publications {
+        published.numbers.insert((subject, *number), *sequence);
+        if let Some(sequence) = sequence {
+            published.acknowledged.entry(subject).or_default().insert(*sequence);
+        }
+    }
+    summary.acknowledged = published.acknowledged.values().map(BTreeSet::len).sum();
     let mut violations = Vec::new();
     for log in logs {
-        check_log(log, &numbers, &acknowledged, &mut summary, &mut violations);
+        check_log(log, &published, &mut summary, &mut violations);
     }
     if violations.is_empty() { Ok(summary) } else { Err(violations) }
 }
 
 fn check_log(
     log: &Log,
-    numbers: &BTreeMap<(&str, u64), Option<u64>>,
-    acknowledged: &BTreeSet<u64>,
+    published: &Published<'_>,
     summary: &mut Summary,
     violations: &mut Vec<Violation>,
 ) {
-    let subscriber = || log.name.clone();
+    let filter = Filter::parse(&log.filter).expect("the edge took this filter");
     let (mut received, mut gaps) = (BTreeSet::new(), Vec::new());
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
     for observation in &log.observations {
         let (subject, number, sequence) = match observation {
             Observation::Gap { after, upto } => {
-                gaps.push(*after..=*upto);
+                gaps.push((*after, *upto));
                 continue;
             }
             Observation::Message { subject, number, sequence } => (subject, *number, *sequence),
         };
-        let is_known = match numbers.get(&(subject.as_str(), number)) {
+        let subscriber = log.name.clone();
+        let is_known = match published.numbers.get(&(subject.as_str(), number)) {
             // An acknowledgement may be lost while its message is stored.
             Some(stored) => stored.is_none_or(|stored| stored == sequence),
             None => false,
         };
+        let of = subject.clone();
         if !is_known {
-            let subject = subject.clone();
-            violations.push(Violation::Phantom {
-                subscriber: subscriber(),
-                subject,
-                number,
-                sequence,
-            });
-        }
-        if !received.insert(sequence) {
-            violations.push(Violation::Duplicate { subscriber: subscriber(), sequence });
+            violations.push(Violation::Phantom { subscriber, subject: of, number, sequence });
+        } else if !filter.matches(subject) {
+            violations.push(Violation::Stray { subscriber, subject: of, sequence });
+        } else if !received.insert(sequence) {
+            violations.push(Violation::Duplicate { subscriber, sequence });
         } else if last.get(subject.as_str()).is_some_and(|last| *last > sequence) {
-            let subject = subject.clone();
-            violations.push(Violation::Reordered { subscriber: subscriber(), subject, sequence });
+            violations.push(Violation::Reordered { subscriber, subject: of, sequence });
         }
         let tail = last.entry(subject).or_default();
         *tail = (*tail).max(sequence);
     }
     let is_told =
-        |sequence: u64| gaps.iter().any(|gap| sequence > *gap.start() && gap.contains(&sequence));
-    for sequence in acknowledged.range(log.start + 1..) {
+        |sequence: u64| gaps.iter().any(|(after, upto)| sequence > *after && sequence <= *upto);
+    let owed = published.acknowledged.iter().filter(|(subject, _)| filter.matches(subject));
+    for sequence in owed.flat_map(|(_, sequences)| sequences.range(log.start + 1..)) {
         if !received.contains(sequence) && !is_told(*sequence) {
-            let sequence = *sequence;
-            violations.push(Violation::SilentLoss { subscriber: subscriber(), sequence });
+            let (subscriber, sequence) = (log.name.clone(), *sequence);
+            violations.push(Violation::SilentLoss { subscriber, sequence });
         }
     }
     summary.delivered += received.len();
@@ -145,13 +151,13 @@ mod tests {
     use super::*;
 
     fn subject_of(number: u64) -> &'static str {
-        if number.is_multiple_of(2) { "even" } else { "odd" }
+        if number.is_multiple_of(2) { "n.even" } else { "n.odd" }
     }
 
     fn publications() -> Vec<Publication> {
         let of = |number: u64, sequence| {
             let subject = subject_of(number);
-            Publication { subject: subject.into(), number, sequence }
+            Publication { subject: subject.into(), number, sequence, sent_ms: 0 }
         };
         vec![of(1, Some(1)), of(2, Some(2)), of(3, None), of(4, Some(4)), of(5, Some(5))]
     }
@@ -161,9 +167,13 @@ mod tests {
         Observation::Message { subject: subject.into(), number, sequence: number }
     }
 
+    fn log(filter: &str, start: u64, observations: Vec<Observation>) -> Log {
+        Log { name: "s".into(), filter: filter.into(), start, observations }
+    }
+
+    /// A subscriber of both subjects.
     fn judge(observations: Vec<Observation>) -> Result<Summary, Vec<Violation>> {
-        let log = Log { name: "s".into(), start: 0, observations };
-        check(&publications(), &[log])
+        check(&publications(), &[log("n.*", 0, observations)])
     }
 
     fn all_but(missing: u64) -> Vec<Observation> {
@@ -198,7 +208,7 @@ mod tests {
         ));
         let invented = [all_but(0), vec![message(7)]].concat();
         assert!(matches!(judge(invented).unwrap_err()[..], [Violation::Phantom { number: 7, .. }]));
-        let moved = Observation::Message { subject: "odd".into(), number: 5, sequence: 6 };
+        let moved = Observation::Message { subject: "n.odd".into(), number: 5, sequence: 6 };
         let moved = [all_but(5), vec![moved]].concat();
         let violations = judge(moved).unwrap_err();
         assert!(matches!(violations[0], Violation::Phantom { sequence: 6, .. }), "{violations:?}");
@@ -206,7 +216,15 @@ mod tests {
 
     #[test]
     fn what_was_before_the_start_is_not_owed() {
-        let log = Log { name: "s".into(), start: 4, observations: vec![message(5)] };
-        assert!(check(&publications(), &[log]).is_ok());
+        assert!(check(&publications(), &[log("n.*", 4, vec![message(5)])]).is_ok());
+    }
+
+    #[test]
+    fn only_what_the_filter_covers_is_owed_and_nothing_else_may_come() {
+        let odd = vec![message(1), message(5)];
+        assert!(check(&publications(), &[log("n.odd", 0, odd.clone())]).is_ok());
+        let with_even = [odd, vec![message(4)]].concat();
+        let strays = check(&publications(), &[log("n.odd", 0, with_even)]).unwrap_err();
+        assert!(matches!(strays[..], [Violation::Stray { sequence: 4, .. }]), "{strays:?}");
     }
 }

@@ -6,6 +6,7 @@ use crate::{eventually, within};
 use meridian_client::{Client, SubscribeOptions, Subscription};
 use meridian_edge::Config;
 use meridian_edge::config::{ClassName, NamespaceSection, SlowClientName, StreamSection};
+use meridian_local::Supercluster;
 use meridian_nats::streams::{Confirm, DurableNamespace, Streams, copy_name, plan};
 use meridian_nats::{Control, ControlOptions};
 use serde_json::{Value, json};
@@ -74,35 +75,12 @@ impl TestMesh {
 
     /// Creates or reconciles the streams of a configuration.
     pub async fn apply_streams_of(&self, configure: fn(&mut Config)) {
-        let streams = self.streams("eu").await;
-        let regions = self.region_names();
-        let namespaces = namespaces_of(configure);
-        let existing = streams.existing().await.unwrap();
-        let plan = plan(&namespaces, &existing, &regions, now_s()).unwrap();
-        within("the streams are made", streams.apply(&plan, Confirm::No)).await.unwrap();
-        for namespace in &namespaces {
-            for region in &regions {
-                let copy = copy_name(namespace, region);
-                eventually("the region's copy answers", async || {
-                    streams.copy_status(&copy).await.is_ok()
-                })
-                .await;
-            }
-        }
+        make_streams(&self.nats, configure).await;
     }
 
     /// The operator's view of the streams, from a region.
     pub async fn streams(&self, region: &str) -> Streams {
-        let url = self.nats.region(region).unwrap().nats_edge_url();
-        let control = Control::connect(ControlOptions {
-            servers: vec![url.parse().unwrap()],
-            name: "test operator".into(),
-            edge_id: "operator".into(),
-        })
-        .await
-        .unwrap();
-        eventually("the operator is connected", async || control.is_connected()).await;
-        Streams::new(&control)
+        streams_of(&self.nats, region).await
     }
 
     /// The name of the stream that holds a region's copy of `orders.>`.
@@ -128,8 +106,44 @@ impl TestMesh {
     }
 
     fn region_names(&self) -> Vec<String> {
-        self.nats.regions().iter().map(|region| region.name().into()).collect()
+        names_of(&self.nats)
     }
+}
+
+/// Creates or reconciles the streams of a configuration, and waits until every region has its copy.
+pub(crate) async fn make_streams(nats: &Supercluster, configure: fn(&mut Config)) {
+    let streams = streams_of(nats, "eu").await;
+    let regions = names_of(nats);
+    let namespaces = namespaces_of(configure);
+    let existing = streams.existing().await.unwrap();
+    let plan = plan(&namespaces, &existing, &regions, now_s()).unwrap();
+    within("the streams are made", streams.apply(&plan, Confirm::No)).await.unwrap();
+    for namespace in &namespaces {
+        for region in &regions {
+            let copy = copy_name(namespace, region);
+            eventually("the region's copy answers", async || {
+                streams.copy_status(&copy).await.is_ok()
+            })
+            .await;
+        }
+    }
+}
+
+async fn streams_of(nats: &Supercluster, region: &str) -> Streams {
+    let url = nats.region(region).unwrap().nats_edge_url();
+    let control = Control::connect(ControlOptions {
+        servers: vec![url.parse().unwrap()],
+        name: "test operator".into(),
+        edge_id: "operator".into(),
+    })
+    .await
+    .unwrap();
+    eventually("the operator is connected", async || control.is_connected()).await;
+    Streams::new(&control)
+}
+
+fn names_of(nats: &Supercluster) -> Vec<String> {
+    nats.regions().iter().map(|region| region.name().into()).collect()
 }
 
 /// Asks a server's JetStream API, or a stream for its acknowledgement of a publish. Panics when

@@ -6,21 +6,35 @@
 mod awaited;
 pub mod checker;
 mod durable;
+mod follower;
+mod liar;
 mod mesh;
+mod nemesis;
 mod numbered;
+mod process_mesh;
+mod publisher;
 mod raw_nats;
 mod raw_socket;
+mod run_report;
 mod running_edge;
+mod stage;
 
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
 pub use durable::{ask, subscribe_durable, with_orders};
+pub use follower::{Follower, Habit, Next, Record, Resume, gather};
+pub use liar::{Liar, Tongue};
 pub use mesh::{TestMesh, TestMeshOptions};
+pub use nemesis::{Fault, Nemesis, Struck};
 pub use numbered::{NumberedPublisher, Shown};
+pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
+pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
+pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
+pub use stage::Stage;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,0 +1,203 @@
+//! Chaos: three regions of real processes, a nemesis, and the history checker. A fixed seed and a
+//! minute by default; `make chaos` runs it longer. What is printed says how to run the same again.
+//!
+//! It is here, and not with the other end-to-end tests, because it needs the program itself.
+
+#![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
+
+use fastrand::Rng;
+use meridian_edge::Config;
+use meridian_local::Links;
+use meridian_testkit::checker::{Log, Publication, Violation, check};
+use meridian_testkit::{
+    Door, Follower, Habit, Nemesis, Next, Patience, ProcessMesh, ProcessMeshOptions, Publisher,
+    Record, RunReport, Stage, gather, with_orders, within,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+const SEED_DEFAULT: u64 = 20_261_124;
+const SECONDS_DEFAULT: u64 = 60;
+
+const REGIONS: [&str; 3] = ["eu", "us", "ap"];
+
+/// Two kinds of habit times each filter.
+const FOLLOWERS: usize = 16;
+const FILTERS: [&str; 4] = ["orders.>", "orders.*.s1", "orders.p0.s1", "orders.p2.>"];
+
+const PUBLISHERS: usize = 4;
+const SUBJECTS_EACH: usize = 5;
+
+/// So slow that a debug build on a busy machine keeps up, so large that a follower that does not
+/// read fills what its edge holds for it.
+const PACE: Duration = Duration::from_millis(25);
+const PADDING_BYTES: usize = 1_500;
+
+/// A mirror whose server was restarted hears of its home again after 40 s, and after several
+/// restarts nothing stops the servers from waiting for minutes.
+const QUIET_DEADLINE: Duration = Duration::from_secs(400);
+
+fn number_from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn configure(config: &mut Config) {
+    with_orders(config);
+    config.limits.commands_per_second = 1_000;
+    config.limits.commands_burst = 1_000;
+    // As small as it may be, so that slow readers are noticed within seconds.
+    config.limits.send_buffer_bytes = 4 << 10;
+}
+
+/// Where results go: beside what cargo builds.
+fn out_directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("chaos");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// All URLs, beginning with a region's.
+fn urls_from(mesh: &ProcessMesh, first: usize) -> Vec<String> {
+    let mut names = REGIONS;
+    names.rotate_left(first % REGIONS.len());
+    names.iter().flat_map(|region| mesh.urls(region).to_vec()).collect()
+}
+
+async fn publisher(mesh: &ProcessMesh, index: usize) -> Publisher {
+    let door = match index {
+        0 | 1 => Door::Edges(urls_from(mesh, index)),
+        _ => Door::Nats(mesh.plain_nats(REGIONS[index % REGIONS.len()]).await),
+    };
+    let patience = if index == PUBLISHERS - 1 { Patience::Hasty } else { Patience::Stubborn };
+    Publisher {
+        name: format!("p{index}"),
+        subjects: (0..SUBJECTS_EACH).map(|number| format!("orders.p{index}.s{number}")).collect(),
+        pace: PACE,
+        padding_bytes: PADDING_BYTES,
+        door,
+        patience,
+    }
+}
+
+fn follower(mesh: &ProcessMesh, index: usize, rng: Rng) -> Follower {
+    // Half of them hop from region to region, half stay until their edge is lost.
+    let (name, stay_ms, next) = match index / FILTERS.len() % 2 {
+        0 => ("hops", Some(500..4_000), Next::Any),
+        _ => ("stays", None, Next::InOrder),
+    };
+    let filter = FILTERS[index % FILTERS.len()];
+    Follower {
+        name: format!("{index} {name} {filter}"),
+        filter: filter.into(),
+        urls: urls_from(mesh, index),
+        habit: Habit { stay_ms, offline_ms: 0, next },
+        rng,
+    }
+}
+
+/// Strikes until the time is over; then what was published and recorded.
+async fn run(
+    mesh: &mut ProcessMesh,
+    nemesis: &mut Nemesis,
+    rng: &mut Rng,
+    seconds: u64,
+) -> (Vec<Publication>, Vec<Record>, Duration) {
+    let stage = Arc::new(Stage::default());
+    let (give_up, is_late) = watch::channel(false);
+    let mut following = Vec::new();
+    for index in 0..FOLLOWERS {
+        let follower = follower(mesh, index, rng.fork());
+        following.push(tokio::spawn(follower.run(Arc::clone(&stage), is_late.clone())));
+    }
+    stage.subscribed(FOLLOWERS).await;
+    let mut publishing = Vec::new();
+    for index in 0..PUBLISHERS {
+        let publisher = publisher(mesh, index).await;
+        publishing.push(tokio::spawn(publisher.run(Arc::clone(&stage))));
+    }
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        sleep(Duration::from_millis(rng.u64(500..3_000))).await;
+        nemesis.strike(mesh, &stage).await;
+    }
+    // So that the last fault, too, has messages behind it.
+    sleep(Duration::from_secs(1)).await;
+    stage.stop_publishing();
+    let mut publications = Vec::new();
+    for publishing in publishing {
+        publications.extend(within("publishers end", publishing).await.unwrap());
+    }
+    stage.finish(&publications, &FILTERS.map(String::from));
+    let quiet = Instant::now();
+    let records = gather(following, &give_up, QUIET_DEADLINE).await;
+    (publications, records, quiet.elapsed())
+}
+
+/// Everything that is needed to find out what happened.
+fn save_history(
+    path: &Path,
+    publications: &[Publication],
+    logs: &[Log],
+    nemesis: &Nemesis,
+    violations: &[Violation],
+) {
+    let faults: Vec<_> = nemesis
+        .struck
+        .iter()
+        .map(|one| (one.fault.name(), &one.at, one.began_ms, one.ended_ms))
+        .collect();
+    let history = json!({
+        "violations": violations, "faults": faults, "publications": publications, "logs": logs,
+    });
+    std::fs::write(path, history.to_string()).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_in_silence() {
+    let seed = number_from_environment("CHAOS_SEED", SEED_DEFAULT);
+    let seconds = number_from_environment("CHAOS_SECONDS", SECONDS_DEFAULT);
+    eprintln!("chaos: CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
+    let mut rng = Rng::with_seed(seed);
+    let mut nemesis = Nemesis::new(rng.fork());
+    let mut mesh = ProcessMesh::start(ProcessMeshOptions {
+        program: env!("CARGO_BIN_EXE_meridian").into(),
+        regions: REGIONS.map(String::from).to_vec(),
+        edges_per_region: 1,
+        links: Links::Proxied,
+        edge_links: Links::Proxied,
+        configure,
+    })
+    .await;
+    let (publications, records, quiet) = run(&mut mesh, &mut nemesis, &mut rng, seconds).await;
+    let logs: Vec<Log> = records.iter().map(|record| record.log.clone()).collect();
+    let violations = check(&publications, &logs).err().unwrap_or_default();
+    let report = RunReport {
+        seed,
+        seconds,
+        caught_up_ms: quiet.as_millis() as u64,
+        ..RunReport::of(&publications, &records, &nemesis.struck, &violations)
+    };
+    eprintln!("{}", report.to_table());
+    let out = out_directory();
+    let text = serde_json::to_string_pretty(&report).unwrap();
+    std::fs::write(out.join(format!("{seed}.json")), text).unwrap();
+    if !violations.is_empty() || report.stuck > 0 {
+        mesh.keep_state();
+        let path = out.join(format!("{seed}-history.json"));
+        save_history(&path, &publications, &logs, &nemesis, &violations);
+        let (path, state) = (path.display(), mesh.state().display());
+        let stuck: Vec<&str> = records
+            .iter()
+            .filter(|record| !record.is_complete)
+            .map(|record| record.log.name.as_str())
+            .collect();
+        let first = violations.first();
+        panic!("CHAOS_SEED={seed}: {first:?}, stuck {stuck:?}; see {path} and {state}");
+    }
+    assert!(report.acknowledged > 100 && report.delivered > 1_000, "the history is not empty");
+    assert!(report.faults.len() > 1 || seconds < 20, "the nemesis did something");
+}
