@@ -20,7 +20,7 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench chaos fuzz deny clean
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench chaos figures fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ bench: tools build ## The benchmark: floor, nats-server and edge, one after the 
 
 chaos: tools ## Ten minutes of faults under the history checker (CHAOS_SEED, CHAOS_SECONDS)
 	CHAOS_SECONDS=$${CHAOS_SECONDS:-600} cargo test --locked -p meridian-cli --test chaos -- --nocapture
+
+# One after the other, in a release build: each wants the machine to itself.
+figures: tools ## What is promised of durable namespaces, measured in full (FIGURE=deploy for one)
+	FIGURES=full cargo test --release --locked -p meridian-cli --test figures -- \
+	    --nocapture --test-threads=1 $(FIGURE)
 
 fuzz: ## Each fuzz target for a minute; needs a nightly compiler
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

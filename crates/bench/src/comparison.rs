@@ -1,4 +1,4 @@
-//! The three targets side by side: medians over repeats, the ratios that are promised, and whether
+//! The targets side by side: medians over repeats, the ratios that are promised, and whether
 //! they are kept.
 //!
 //! Pure; `meridian-bench-suite` feeds it and prints what it says. A target that is missed is said,
@@ -106,6 +106,8 @@ pub struct Promise {
     pub cpu_over_floor: Option<f64>,
     /// CPU a delivery over nats-server's.
     pub cpu_over_nats: Option<f64>,
+    /// CPU a delivery on a durable namespace over that on an ephemeral one.
+    pub cpu_over_ephemeral: Option<f64>,
     /// Memory a connection, in KiB.
     pub connection_kb: Option<f64>,
 }
@@ -140,36 +142,64 @@ impl Ratio {
     }
 }
 
-/// The ratios that can be formed from what was measured.
-#[must_use]
-pub fn ratios(
-    floor: Option<&Figures>,
-    nats: Option<&Figures>,
-    edge: Option<&Figures>,
-    promise: &Promise,
-) -> Vec<Ratio> {
-    let Some(edge) = edge else { return Vec::new() };
-    let cpu = |figures: Option<&Figures>| figures.and_then(|figures| figures.cpu_us);
-    let with_beside = edge.cpu_us.zip(edge.beside_us).map(|(own, beside)| own + beside);
-    let over = |name: &str, value: Option<f64>, peer: Option<f64>, limit: Option<f64>| {
-        let (value, peer) = value.zip(peer).filter(|(_, peer)| *peer > 0.0)?;
-        Some(Ratio { name: name.to_owned(), value: value / peer, limit })
-    };
-    let kb = |figures: Option<&Figures>| figures.and_then(|figures| figures.connection_kb);
-    let absolute = |name: &str, value: Option<f64>, limit| {
-        value.map(|value| Ratio { name: name.to_owned(), value, limit })
-    };
-    [
-        over("CPU: edge / floor", edge.cpu_us, cpu(floor), promise.cpu_over_floor),
-        over("CPU: edge / nats-server", edge.cpu_us, cpu(nats), promise.cpu_over_nats),
-        over("CPU: edge and the nats-server beside it / nats-server", with_beside, cpu(nats), None),
-        absolute("memory: edge, KiB a connection", kb(Some(edge)), promise.connection_kb),
-        over("memory: edge / nats-server", kb(Some(edge)), kb(nats), None),
-        absolute("lost by the edge", edge.lost, Some(0.0)),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// The targets of one scenario; those that were not measured are absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SideBySide<'a> {
+    /// A bare `send(2)`.
+    pub floor: Option<&'a Figures>,
+    /// nats-server's WebSocket listener.
+    pub nats: Option<&'a Figures>,
+    /// The edge on an ephemeral namespace.
+    pub edge: Option<&'a Figures>,
+    /// The edge on a durable namespace.
+    pub durable: Option<&'a Figures>,
+}
+
+impl SideBySide<'_> {
+    /// The ratios that can be formed from what was measured.
+    #[must_use]
+    pub fn ratios(&self, promise: &Promise) -> Vec<Ratio> {
+        let Self { floor, nats, edge, durable } = *self;
+        let cpu = |of: Option<&Figures>| of?.cpu_us;
+        let beside = |of: Option<&Figures>| of?.beside_us;
+        let both = |of: Option<&Figures>| Some(of?.cpu_us? + of?.beside_us?);
+        let kb = |of: Option<&Figures>| of?.connection_kb;
+        let over_ephemeral = promise.cpu_over_ephemeral;
+        [
+            over("CPU: edge / floor", cpu(edge), cpu(floor), promise.cpu_over_floor),
+            over("CPU: edge / nats-server", cpu(edge), cpu(nats), promise.cpu_over_nats),
+            over(
+                "CPU: edge and the nats-server beside it / nats-server",
+                both(edge),
+                cpu(nats),
+                None,
+            ),
+            over("CPU: edge, durable / ephemeral", cpu(durable), cpu(edge), over_ephemeral),
+            over(
+                "CPU: nats-server beside it, durable / ephemeral",
+                beside(durable),
+                beside(edge),
+                None,
+            ),
+            over("CPU: both, durable / ephemeral", both(durable), both(edge), None),
+            absolute("memory: edge, KiB a connection", kb(edge), promise.connection_kb),
+            over("memory: edge / nats-server", kb(edge), kb(nats), None),
+            absolute("lost by the edge", edge.and_then(|edge| edge.lost), Some(0.0)),
+            absolute("lost on the durable namespace", durable.and_then(|one| one.lost), Some(0.0)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+fn over(name: &str, value: Option<f64>, peer: Option<f64>, limit: Option<f64>) -> Option<Ratio> {
+    let (value, peer) = value.zip(peer).filter(|(_, peer)| *peer > 0.0)?;
+    Some(Ratio { name: name.to_owned(), value: value / peer, limit })
+}
+
+fn absolute(name: &str, value: Option<f64>, limit: Option<f64>) -> Option<Ratio> {
+    value.map(|value| Ratio { name: name.to_owned(), value, limit })
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -194,7 +224,14 @@ mod tests {
     fn ratios_tell_kept_from_missed() {
         let promise =
             Promise { cpu_over_floor: Some(1.15), cpu_over_nats: Some(0.55), ..Promise::default() };
-        let ratios = ratios(Some(&cpu(5.0)), Some(&cpu(10.0)), Some(&cpu(5.6)), &promise);
+        let (floor, nats, edge) = (cpu(5.0), cpu(10.0), cpu(5.6));
+        let compared = SideBySide {
+            floor: Some(&floor),
+            nats: Some(&nats),
+            edge: Some(&edge),
+            ..SideBySide::default()
+        };
+        let ratios = compared.ratios(&promise);
         let verdicts: Vec<_> = ratios.iter().map(Ratio::is_kept).collect();
         assert_eq!(verdicts, [Some(true), Some(false), Some(true)]);
         assert!(ratios[1].to_line().contains("0.56") && ratios[1].to_line().contains("MISSED"));
@@ -203,10 +240,26 @@ mod tests {
     #[test]
     fn a_missing_peer_leaves_out_its_ratio_only() {
         let promise = Promise::default();
-        assert!(ratios(Some(&cpu(5.0)), None, None, &promise).is_empty());
-        let ratios = ratios(None, Some(&cpu(10.0)), Some(&cpu(5.0)), &promise);
+        let (five, ten) = (cpu(5.0), cpu(10.0));
+        let none = SideBySide::default();
+        assert!(SideBySide { floor: Some(&five), ..none }.ratios(&promise).is_empty());
+        let two = SideBySide { nats: Some(&ten), edge: Some(&five), ..none };
+        let ratios = two.ratios(&promise);
         assert_eq!(ratios[0].name, "CPU: edge / nats-server");
         assert_eq!(ratios.len(), 2);
+    }
+
+    #[test]
+    fn durability_is_compared_with_the_same_edge_and_its_nats_server_apart() {
+        let promise = Promise { cpu_over_ephemeral: Some(1.3), ..Promise::default() };
+        let edge = Figures { beside_us: Some(2.0), ..cpu(5.0) };
+        let durable = Figures { beside_us: Some(6.0), ..cpu(7.0) };
+        let compared =
+            SideBySide { edge: Some(&edge), durable: Some(&durable), ..SideBySide::default() };
+        let ratios = compared.ratios(&promise);
+        let values: Vec<f64> = ratios.iter().map(|ratio| ratio.value).collect();
+        assert_eq!(values[..2], [1.4, 3.0]);
+        assert_eq!(ratios[0].is_kept(), Some(false));
     }
 
     #[test]

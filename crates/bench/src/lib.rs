@@ -39,4 +39,5 @@ pub use plan::{PublishPlan, Published, Spread};
 pub use report::Report;
 pub use scenario::{
     IdleOptions, LoadOptions, Processes, Target, run_fanout, run_idle, run_unicast,
+    wait_until_subscribable,
 };

@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::floor::FloorControl;
 use crate::plan::{PublishPlan, Spread};
 use crate::progress::Progress;
 use crate::publisher::Publisher;
 use crate::run::{Run, Source};
-use crate::{Endpoint, Error, Report, descriptors, dialect};
+use crate::{Endpoint, Error, Report, descriptors, dialect, handshake, progress};
 
 /// Which server, and how it is fed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +134,29 @@ pub async fn run_idle(options: &IdleOptions) -> Result<Report, Error> {
         }
         Target::Floor { .. } => {
             Err(Error::Options("the floor holds nothing for a connection; measure a server".into()))
+        }
+    }
+}
+
+/// Waits until an edge takes a subscription: on a durable namespace, until it knows the stream.
+///
+/// # Errors
+/// The last refusal when `limit` has passed; [`Error::Options`] for a target that is no edge.
+pub async fn wait_until_subscribable(
+    target: &Target,
+    subject: &str,
+    limit: Duration,
+) -> Result<(), Error> {
+    let Target::Meridian { url, .. } = target else {
+        return Err(Error::Options("only an edge refuses a subject for a while".into()));
+    };
+    let dialect = dialect::Meridian::new(Endpoint::parse(url)?);
+    let deadline = Instant::now() + limit;
+    loop {
+        match handshake::open(&dialect, subject).await {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => sleep(progress::POLL).await,
         }
     }
 }

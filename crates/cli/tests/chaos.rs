@@ -8,16 +8,14 @@
 use fastrand::Rng;
 use meridian_edge::Config;
 use meridian_local::Links;
-use meridian_testkit::checker::{Log, Publication, Violation, check};
+use meridian_testkit::checker::Log;
 use meridian_testkit::{
-    Door, Follower, Habit, Nemesis, Next, Patience, ProcessMesh, ProcessMeshOptions, Publisher,
-    Record, RunReport, Stage, gather, with_orders, within,
+    Door, Follower, Habit, Nemesis, Next, Outcome, Patience, ProcessMesh, ProcessMeshOptions,
+    Publisher, Run, RunReport, with_orders,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 const SEED_DEFAULT: u64 = 20_261_124;
@@ -99,52 +97,33 @@ fn follower(mesh: &ProcessMesh, index: usize, rng: Rng) -> Follower {
     }
 }
 
-/// Strikes until the time is over; then what was published and recorded.
-async fn run(
+/// Strikes until the time is over; then what came of it.
+async fn suffer(
     mesh: &mut ProcessMesh,
     nemesis: &mut Nemesis,
     rng: &mut Rng,
     seconds: u64,
-) -> (Vec<Publication>, Vec<Record>, Duration) {
-    let stage = Arc::new(Stage::default());
-    let (give_up, is_late) = watch::channel(false);
-    let mut following = Vec::new();
-    for index in 0..FOLLOWERS {
-        let follower = follower(mesh, index, rng.fork());
-        following.push(tokio::spawn(follower.run(Arc::clone(&stage), is_late.clone())));
-    }
-    stage.subscribed(FOLLOWERS).await;
-    let mut publishing = Vec::new();
+) -> Outcome {
+    let followers = (0..FOLLOWERS).map(|index| follower(mesh, index, rng.fork())).collect();
+    let mut publishers = Vec::new();
     for index in 0..PUBLISHERS {
-        let publisher = publisher(mesh, index).await;
-        publishing.push(tokio::spawn(publisher.run(Arc::clone(&stage))));
+        publishers.push(publisher(mesh, index).await);
     }
+    let run = Run::start(followers, publishers).await;
     let end = Instant::now() + Duration::from_secs(seconds);
     while Instant::now() < end {
         sleep(Duration::from_millis(rng.u64(500..3_000))).await;
-        nemesis.strike(mesh, &stage).await;
+        nemesis.strike(mesh, &run.stage).await;
     }
     // So that the last fault, too, has messages behind it.
     sleep(Duration::from_secs(1)).await;
-    stage.stop_publishing();
-    let mut publications = Vec::new();
-    for publishing in publishing {
-        publications.extend(within("publishers end", publishing).await.unwrap());
-    }
-    stage.finish(&publications, &FILTERS.map(String::from));
-    let quiet = Instant::now();
-    let records = gather(following, &give_up, QUIET_DEADLINE).await;
-    (publications, records, quiet.elapsed())
+    run.finish(QUIET_DEADLINE).await
 }
 
 /// Everything that is needed to find out what happened.
-fn save_history(
-    path: &Path,
-    publications: &[Publication],
-    logs: &[Log],
-    nemesis: &Nemesis,
-    violations: &[Violation],
-) {
+fn save_history(path: &Path, outcome: &Outcome, nemesis: &Nemesis) {
+    let Outcome { publications, records, violations, .. } = outcome;
+    let logs: Vec<&Log> = records.iter().map(|record| &record.log).collect();
     let faults: Vec<_> = nemesis
         .struck
         .iter()
@@ -172,30 +151,18 @@ async fn nothing_acknowledged_is_lost_in_silence() {
         configure,
     })
     .await;
-    let (publications, records, quiet) = run(&mut mesh, &mut nemesis, &mut rng, seconds).await;
-    let logs: Vec<Log> = records.iter().map(|record| record.log.clone()).collect();
-    let violations = check(&publications, &logs).err().unwrap_or_default();
-    let report = RunReport {
-        seed,
-        seconds,
-        caught_up_ms: quiet.as_millis() as u64,
-        ..RunReport::of(&publications, &records, &nemesis.struck, &violations)
-    };
+    let outcome = suffer(&mut mesh, &mut nemesis, &mut rng, seconds).await;
+    let report = RunReport { seed, seconds, ..RunReport::of(&outcome, &nemesis.struck) };
     eprintln!("{}", report.to_table());
     let out = out_directory();
     let text = serde_json::to_string_pretty(&report).unwrap();
     std::fs::write(out.join(format!("{seed}.json")), text).unwrap();
-    if !violations.is_empty() || report.stuck > 0 {
+    if !outcome.is_honest() {
         mesh.keep_state();
         let path = out.join(format!("{seed}-history.json"));
-        save_history(&path, &publications, &logs, &nemesis, &violations);
+        save_history(&path, &outcome, &nemesis);
         let (path, state) = (path.display(), mesh.state().display());
-        let stuck: Vec<&str> = records
-            .iter()
-            .filter(|record| !record.is_complete)
-            .map(|record| record.log.name.as_str())
-            .collect();
-        let first = violations.first();
+        let (first, stuck) = (outcome.violations.first(), outcome.stuck());
         panic!("CHAOS_SEED={seed}: {first:?}, stuck {stuck:?}; see {path} and {state}");
     }
     assert!(report.acknowledged > 100 && report.delivered > 1_000, "the history is not empty");

@@ -80,7 +80,7 @@ struct Published<'a> {
 ///
 /// # Errors
 /// Every [`Violation`], in the order of the logs.
-pub fn check(publications: &[Publication], logs: &[Log]) -> Result<Summary, Vec<Violation>> {
+pub fn check(publications: &[Publication], logs: &[&Log]) -> Result<Summary, Vec<Violation>> {
     let mut published = Published { numbers: HashMap::new(), acknowledged: BTreeMap::new() };
     let mut summary = Summary { published: publications.len(), ..Summary::default() };
     for Publication { subject, number, sequence, .. } in publications {
@@ -173,7 +173,7 @@ mod tests {
 
     /// A subscriber of both subjects.
     fn judge(observations: Vec<Observation>) -> Result<Summary, Vec<Violation>> {
-        check(&publications(), &[log("n.*", 0, observations)])
+        check(&publications(), &[&log("n.*", 0, observations)])
     }
 
     fn all_but(missing: u64) -> Vec<Observation> {
@@ -216,15 +216,15 @@ mod tests {
 
     #[test]
     fn what_was_before_the_start_is_not_owed() {
-        assert!(check(&publications(), &[log("n.*", 4, vec![message(5)])]).is_ok());
+        assert!(check(&publications(), &[&log("n.*", 4, vec![message(5)])]).is_ok());
     }
 
     #[test]
     fn only_what_the_filter_covers_is_owed_and_nothing_else_may_come() {
         let odd = vec![message(1), message(5)];
-        assert!(check(&publications(), &[log("n.odd", 0, odd.clone())]).is_ok());
+        assert!(check(&publications(), &[&log("n.odd", 0, odd.clone())]).is_ok());
         let with_even = [odd, vec![message(4)]].concat();
-        let strays = check(&publications(), &[log("n.odd", 0, with_even)]).unwrap_err();
+        let strays = check(&publications(), &[&log("n.odd", 0, with_even)]).unwrap_err();
         assert!(matches!(strays[..], [Violation::Stray { sequence: 4, .. }]), "{strays:?}");
     }
 }

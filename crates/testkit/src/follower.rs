@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// An edge that is paused takes connections and says nothing.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,7 +19,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_WAIT_MS: Range<u64> = 100..300;
 
 /// A wildcard filter's audits are 2 s apart: a repair has had its chance after this long.
-const LAST_AUDIT: Duration = Duration::from_secs(5);
+pub(crate) const LAST_AUDIT: Duration = Duration::from_secs(5);
 
 /// Few, so that a follower that does not read is soon felt by the edge.
 const EVENTS_MAX: usize = 16;
@@ -131,6 +131,11 @@ impl Follower {
                 End::Complete => return,
                 End::Left => sleep(Duration::from_millis(self.habit.offline_ms)).await,
                 End::Lost => sleep(Duration::from_millis(self.rng.u64(RETRY_WAIT_MS))).await,
+            }
+            if record.log.start == u64::MAX {
+                // An edge that has just started may not know the stream yet: that is no reason to
+                // leave home.
+                continue;
             }
             match self.habit.next {
                 Next::Any => {
@@ -262,26 +267,4 @@ async fn until(moment: Option<Instant>) {
         Some(moment) => sleep_until(moment).await,
         None => std::future::pending().await,
     }
-}
-
-/// Ends every follower, at the latest after `limit`; their records.
-pub async fn gather(
-    followers: Vec<tokio::task::JoinHandle<Record>>,
-    give_up: &watch::Sender<bool>,
-    limit: Duration,
-) -> Vec<Record> {
-    let end = Instant::now() + limit;
-    let mut records = Vec::new();
-    for mut follower in followers {
-        let left = end.saturating_duration_since(Instant::now());
-        let ended = match timeout(left, &mut follower).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                give_up.send_replace(true);
-                follower.await
-            }
-        };
-        records.push(ended.expect("a follower does not fail"));
-    }
-    records
 }

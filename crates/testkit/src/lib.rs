@@ -15,6 +15,7 @@ mod process_mesh;
 mod publisher;
 mod raw_nats;
 mod raw_socket;
+mod run;
 mod run_report;
 mod running_edge;
 mod stage;
@@ -23,7 +24,7 @@ pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
 pub use durable::{ask, subscribe_durable, with_orders};
-pub use follower::{Follower, Habit, Next, Record, Resume, gather};
+pub use follower::{Follower, Habit, Next, Record, Resume};
 pub use liar::{Liar, Tongue};
 pub use mesh::{TestMesh, TestMeshOptions};
 pub use nemesis::{Fault, Nemesis, Struck};
@@ -32,6 +33,7 @@ pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
 pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
+pub use run::{Outcome, Run};
 pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
 pub use stage::Stage;

@@ -3,6 +3,7 @@
 use crate::checker::{Publication, Violation};
 use crate::follower::Record;
 use crate::nemesis::Struck;
+use crate::run::Outcome;
 use meridian_proto::Filter;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,13 +64,9 @@ impl Spread {
 }
 
 impl RunReport {
-    /// Counts a run. Seed, length and the time to catch up are the caller's to fill in.
-    pub fn of(
-        publications: &[Publication],
-        records: &[Record],
-        struck: &[Struck],
-        violations: &[Violation],
-    ) -> Self {
+    /// Counts a run. Seed and length are the caller's to fill in.
+    pub fn of(outcome: &Outcome, struck: &[Struck]) -> Self {
+        let Outcome { publications, records, violations, caught_up } = outcome;
         let count = |is: fn(&Violation) -> bool| violations.iter().filter(|one| is(one)).count();
         let sum = |of: fn(&Record) -> usize| records.iter().map(of).sum();
         let acknowledged = publications.iter().filter(|one| one.sequence.is_some()).count();
@@ -94,7 +91,7 @@ impl RunReport {
                 matches!(one, Violation::Phantom { .. } | Violation::Stray { .. })
             }),
             stuck: records.iter().filter(|record| !record.is_complete).count(),
-            caught_up_ms: 0,
+            caught_up_ms: caught_up.as_millis() as u64,
             faults: faults(publications, records, struck),
         }
     }

@@ -4,7 +4,7 @@
 use crate::checker::Publication;
 use crate::eventually;
 use meridian_proto::Filter;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -60,17 +60,18 @@ impl Stage {
     }
 
     /// Waits until so many followers have subscribed for the first time.
-    pub async fn subscribed(&self, followers: usize) {
+    pub(crate) async fn subscribed(&self, followers: usize) {
         eventually("every follower has subscribed", async || {
             self.subscribed.load(Ordering::Relaxed) >= followers
         })
         .await;
     }
 
-    /// Waits until so many messages were acknowledged in all.
-    pub async fn published(&self, messages: usize) {
-        eventually("publishers go on", async || self.published.load(Ordering::Relaxed) >= messages)
-            .await;
+    /// Waits until so many more messages were acknowledged.
+    pub async fn publishes(&self, more: usize) {
+        let published = || self.published.load(Ordering::Relaxed);
+        let wanted = published() + more;
+        eventually("publishers go on", async || published() >= wanted).await;
     }
 
     /// Every follower leaves its edge at once, for another.
@@ -87,13 +88,13 @@ impl Stage {
     }
 
     /// Publishers end.
-    pub fn stop_publishing(&self) {
+    pub(crate) fn stop_publishing(&self) {
         self.orders.send_modify(|orders| orders.is_over = true);
     }
 
     /// Followers of these filters end when they have seen the last message of theirs that was
     /// acknowledged.
-    pub fn finish(&self, publications: &[Publication], filters: &[String]) {
+    pub(crate) fn finish(&self, publications: &[Publication], filters: &BTreeSet<String>) {
         let mut goals = BTreeMap::new();
         for text in filters {
             let filter = Filter::parse(text).unwrap();

@@ -8,12 +8,10 @@ use fastrand::Rng;
 use meridian_edge::Config;
 use meridian_testkit::checker::{Summary, Violation, check};
 use meridian_testkit::{
-    Door, Follower, Habit, Liar, Next, Patience, Publisher, RunningEdge, Stage, TestMesh, Tongue,
-    config_for, gather, with_orders, within,
+    DEADLINE, Door, Follower, Habit, Liar, Next, Patience, Publisher, Run, RunningEdge, TestMesh,
+    Tongue, config_for, with_orders,
 };
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// The message that the lies are about: with messages before it and behind it on its subject.
 const VICTIM: u64 = 7;
@@ -22,9 +20,6 @@ const VICTIM: u64 = 7;
 const MESSAGES: usize = 20;
 
 const SUBJECT: &str = "orders.planted";
-
-/// A follower whose last message was lost would wait for ever: none of these lies is about it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The beginning of a numbered payload.
 fn is_about(saying: &[u8], number: u64) -> bool {
@@ -57,7 +52,6 @@ async fn judge(
         Some(edge) => edge.url(),
         None => format!("ws://{}/v1/ws", liar.address()),
     };
-    let stage = Arc::new(Stage::default());
     let follower = Follower {
         name: "deceived".into(),
         filter: filter.into(),
@@ -65,9 +59,6 @@ async fn judge(
         habit: Habit { stay_ms: None, offline_ms: 0, next: Next::Same },
         rng: Rng::with_seed(1),
     };
-    let (give_up, is_late) = watch::channel(false);
-    let following = tokio::spawn(follower.run(Arc::clone(&stage), is_late));
-    stage.subscribed(1).await;
     let publisher = Publisher {
         name: "honest".into(),
         subjects: vec![SUBJECT.into()],
@@ -76,14 +67,12 @@ async fn judge(
         door: Door::Edges(vec![mesh.edge("eu").url()]),
         patience: Patience::Stubborn,
     };
-    let publishing = tokio::spawn(publisher.run(Arc::clone(&stage)));
-    stage.published(MESSAGES).await;
-    stage.stop_publishing();
-    let publications = within("the publisher ends", publishing).await.unwrap();
-    stage.finish(&publications, &[filter.to_owned()]);
-    let records = gather(vec![following], &give_up, PATIENCE).await;
-    assert!(records[0].is_complete, "the follower saw the last message");
-    check(&publications, &[records.into_iter().next().unwrap().log])
+    let run = Run::start(vec![follower], vec![publisher]).await;
+    run.stage.publishes(MESSAGES).await;
+    let outcome = run.finish(DEADLINE).await;
+    assert!(outcome.stuck().is_empty(), "the follower saw the last message");
+    let logs = [&outcome.records[0].log];
+    check(&outcome.publications, &logs)
 }
 
 #[tokio::test]

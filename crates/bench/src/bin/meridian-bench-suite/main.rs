@@ -1,6 +1,8 @@
 //! `make bench`: the floor, nats-server's own WebSocket listener and the edge, one after the
 //! other in one run, and a table of what each cost.
 //!
+//! The durable scenarios compare the edge with itself, on an ephemeral and on a durable namespace.
+//!
 //! The edge runs with one shard: on the two cores that this is made for, one core serves and one
 //! makes the load. Every run starts its servers afresh, so that memory is measured from the same
 //! beginning. `--repeat` interleaves the targets (floor, nats, edge, floor, …) and takes medians,
@@ -32,9 +34,6 @@ type Failure = Box<dyn std::error::Error>;
 /// Payload of every scenario.
 const PAYLOAD_BYTES: usize = 128;
 
-/// The subject, inside a namespace that the edge's configuration declares.
-const SUBJECT: &str = "demo.bench";
-
 /// `--quick`: enough to see that everything works, too short for figures.
 const QUICK: Duration = Duration::from_secs(2);
 
@@ -44,11 +43,12 @@ const SOCKETS_MAX: usize = 10_000;
 /// Compare the edge with a bare send(2) and with nats-server's WebSocket listener.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Run only these scenarios: fanout-20, fanout-80, burst-1000, burst-5000, unicast, idle.
+    /// Run only these scenarios: fanout-20, fanout-80, burst-1000, burst-5000, unicast, idle,
+    /// durable-20, durable-1000, durable-unicast.
     #[arg(long, value_delimiter = ',', value_parser = scenarios::find)]
     only: Vec<&'static Scenario>,
     /// Run only these targets.
-    #[arg(long, value_delimiter = ',', default_value = "floor,nats,edge")]
+    #[arg(long, value_delimiter = ',', default_value = "floor,nats,edge,durable")]
     targets: Vec<ServerKind>,
     /// Repeat each scenario so often, targets interleaved, and report medians.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -102,7 +102,7 @@ async fn run(arguments: &Arguments) -> Result<(), Failure> {
         let mut reports = Vec::new();
         for repeat in 1..=arguments.repeat {
             for &kind in &arguments.targets {
-                if kind == ServerKind::Floor && scenario.kind == Kind::Idle {
+                if !scenario.targets.contains(&kind) {
                     continue;
                 }
                 writeln!(
@@ -142,7 +142,7 @@ async fn measure(
     let load = LoadOptions {
         target: server.target.clone(),
         processes: server.processes(),
-        subject: SUBJECT.to_owned(),
+        subject: kind.subject().to_owned(),
         sockets: scenario.sockets,
         rate_per_s: scenario.rate_per_s,
         warm_up: duration / 4,

@@ -1,6 +1,6 @@
 //! Starts what is measured: the floor, a nats-server with a WebSocket listener, or an edge with a
-//! nats-server beside it. Each is ready when `start` returns and gone when `stop` does, or when
-//! it is dropped.
+//! nats-server beside it, on an ephemeral or on a durable namespace. Each is ready when `start`
+//! returns and gone when `stop` does, or when it is dropped.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use meridian_bench::{Processes, Target};
+use meridian_bench::{Processes, Target, wait_until_subscribable};
 use meridian_local::{EdgeProcess, NatsServer, NatsServerOptions, PortBlock, find_nats_server};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -18,6 +18,12 @@ use crate::Failure;
 
 /// The floor binds two ports and prints a line; this is for a very busy machine.
 const FLOOR_READY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An edge looks at its streams each second.
+const STREAM_KNOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// More than the longest scenario stores, so that nothing is dropped while it is measured.
+const STREAM_BYTES_MAX: u64 = 1 << 30;
 
 /// The name that the benchmark's nats-server greets with.
 const NATS_NAME: &str = "bench-1";
@@ -33,16 +39,32 @@ pub(crate) enum ServerKind {
     Floor,
     /// nats-server's WebSocket listener.
     Nats,
-    /// `meridian edge`.
+    /// `meridian edge`, on an ephemeral namespace.
     Edge,
+    /// `meridian edge`, on a durable namespace: the nats-server beside it stores every message.
+    Durable,
 }
 
 impl ServerKind {
+    /// The subject of the load, inside a namespace that the edge's configuration declares.
+    pub(crate) fn subject(self) -> &'static str {
+        match self {
+            Self::Floor | Self::Nats | Self::Edge => "demo.bench",
+            Self::Durable => "orders.bench",
+        }
+    }
+
+    /// Whether it needs `meridian`.
+    fn is_edge(self) -> bool {
+        matches!(self, Self::Edge | Self::Durable)
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Floor => "floor",
             Self::Nats => "nats-server",
             Self::Edge => "edge",
+            Self::Durable => "edge, durable",
         }
     }
 }
@@ -62,16 +84,17 @@ impl Programs {
         let beside = |name: &str| own.with_file_name(name);
         let meridian = meridian.unwrap_or_else(|| beside("meridian"));
         let floor = beside("meridian-floor");
+        let wants_edge = targets.iter().any(|kind| kind.is_edge());
         let needed = [
-            (ServerKind::Floor, &floor, "cargo build --release -p meridian-bench"),
-            (ServerKind::Edge, &meridian, "cargo build --release -p meridian-cli"),
+            (targets.contains(&ServerKind::Floor), &floor, "meridian-bench"),
+            (wants_edge, &meridian, "meridian-cli"),
         ];
-        for (kind, path, remedy) in needed {
-            if targets.contains(&kind) && !path.is_file() {
+        for (is_needed, path, package) in needed {
+            if is_needed && !path.is_file() {
                 let path = path.display();
                 return Err(format!(
-                    "{path} is missing; run `{remedy}`, or leave {} out with --targets",
-                    kind.name()
+                    "{path} is missing; run `cargo build --release -p {package}`, or leave its \
+                     target out with --targets"
                 )
                 .into());
             }
@@ -120,7 +143,7 @@ impl Server {
         let (target, running) = match kind {
             ServerKind::Floor => start_floor(programs).await?,
             ServerKind::Nats => {
-                let config = nats_config(ports.nats, Some(ports.websocket));
+                let config = nats_config(ports.nats, Some(ports.websocket), None);
                 let nats = start_nats(programs, directory, ports.nats, &config).await?;
                 let target = Target::NatsWebSocket {
                     url: format!("ws://{LOGIN}@127.0.0.1:{}/", ports.websocket),
@@ -128,7 +151,11 @@ impl Server {
                 };
                 (target, Running::Nats(Box::new(nats)))
             }
-            ServerKind::Edge => start_edge(programs, directory, ports).await?,
+            ServerKind::Edge => {
+                let nats = nats_config(ports.nats, None, None);
+                start_edge(programs, directory, ports, &nats).await?
+            }
+            ServerKind::Durable => start_durable(programs, directory, ports).await?,
         };
         Ok(Self { target, running, _ports: block })
     }
@@ -199,8 +226,9 @@ async fn start_edge(
     programs: &Programs,
     directory: &Path,
     ports: Ports,
+    nats_config: &str,
 ) -> Result<(Target, Running), Failure> {
-    let nats = start_nats(programs, directory, ports.nats, &nats_config(ports.nats, None)).await?;
+    let nats = start_nats(programs, directory, ports.nats, nats_config).await?;
     let config_path = directory.join("edge.toml");
     std::fs::write(&config_path, edge_config(ports))?;
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin));
@@ -213,13 +241,42 @@ async fn start_edge(
     Ok((target, Running::Edge(Box::new((edge, nats)))))
 }
 
+/// An edge whose durable namespace can be subscribed to. Streams of an earlier run are gone.
+async fn start_durable(
+    programs: &Programs,
+    directory: &Path,
+    ports: Ports,
+) -> Result<(Target, Running), Failure> {
+    let store = directory.join("jetstream");
+    if store.exists() {
+        std::fs::remove_dir_all(&store)?;
+    }
+    let nats = nats_config(ports.nats, None, Some(&store));
+    let (target, running) = start_edge(programs, directory, ports, &nats).await?;
+    let applied = Command::new(&programs.meridian)
+        .args(["streams", "apply", "--config"])
+        .arg(directory.join("edge.toml"))
+        .stdin(Stdio::null())
+        .output()
+        .await?;
+    if !applied.status.success() {
+        let said = String::from_utf8_lossy(&applied.stderr);
+        return Err(format!("the streams cannot be made: {said}").into());
+    }
+    wait_until_subscribable(&target, ServerKind::Durable.subject(), STREAM_KNOWN_TIMEOUT).await?;
+    Ok((target, running))
+}
+
 fn nats_url(port: u16) -> String {
     format!("nats://{LOGIN}@127.0.0.1:{port}")
 }
 
-/// A plain server, the same for both roles but for the listener: no JetStream, no cluster, and
-/// every limit at its default.
-fn nats_config(port: u16, websocket: Option<u16>) -> String {
+/// A plain server, the same for all roles but for the listener and the store: no cluster, and every
+/// limit at its default.
+fn nats_config(port: u16, websocket: Option<u16>, store: Option<&Path>) -> String {
+    let store = store.map_or_else(String::new, |store| {
+        format!("jetstream {{ store_dir: {:?} }}\n", store.to_string_lossy())
+    });
     let listener = websocket.map_or_else(String::new, |websocket| {
         format!(
             "websocket {{ listen: \"127.0.0.1:{websocket}\", no_tls: true, compression: false }}\n"
@@ -227,7 +284,7 @@ fn nats_config(port: u16, websocket: Option<u16>) -> String {
     });
     format!(
         "server_name: \"{NATS_NAME}\"\nlisten: \"127.0.0.1:{port}\"\n\
-         authorization {{ user: edge, password: edge }}\n{listener}"
+         authorization {{ user: edge, password: edge }}\n{listener}{store}"
     )
 }
 
@@ -247,6 +304,9 @@ admin = "127.0.0.1:{admin}"
 [nats]
 servers = ["{nats_url}"]
 
+[mesh]
+regions = ["bench"]
+
 [auth]
 mode = "dev"
 
@@ -258,6 +318,15 @@ name = "demo"
 pattern = "demo.>"
 class = "ephemeral"
 publish = true
+
+[[namespaces]]
+name = "orders"
+pattern = "orders.>"
+class = "durable"
+
+[namespaces.stream]
+home = "bench"
+max_bytes = {STREAM_BYTES_MAX}
 "#,
         nats_url = nats_url(nats),
     )

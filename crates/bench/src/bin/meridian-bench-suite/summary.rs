@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use meridian_bench::Report;
-use meridian_bench::comparison::{Figures, Promise, Ratio, ratios};
+use meridian_bench::comparison::{Figures, Promise, Ratio, SideBySide};
 use serde::Serialize;
 
 use crate::Failure;
@@ -50,7 +50,8 @@ impl Summary {
         out: &Path,
     ) -> Result<(), Failure> {
         let mut medians = Vec::new();
-        for kind in [ServerKind::Floor, ServerKind::Nats, ServerKind::Edge] {
+        let kinds = [ServerKind::Floor, ServerKind::Nats, ServerKind::Edge, ServerKind::Durable];
+        for kind in kinds {
             let runs: Vec<Figures> = reports
                 .iter()
                 .filter(|(of, _)| *of == kind)
@@ -61,13 +62,18 @@ impl Summary {
             }
         }
         let of = |kind| medians.iter().find(|(of, _)| *of == kind).map(|(_, figures)| figures);
-        let (floor, nats) = (of(ServerKind::Floor), of(ServerKind::Nats));
+        let side_by_side = SideBySide {
+            floor: of(ServerKind::Floor),
+            nats: of(ServerKind::Nats),
+            edge: of(ServerKind::Edge),
+            durable: of(ServerKind::Durable),
+        };
         let compared = Compared {
             scenario: scenario.name,
             sockets: scenario.sockets,
             rate_per_s: scenario.rate_per_s,
             promise: scenario.promise,
-            ratios: ratios(floor, nats, of(ServerKind::Edge), &scenario.promise),
+            ratios: side_by_side.ratios(&scenario.promise),
             reports: reports.into_iter().map(|(_, report)| report).collect(),
             medians,
         };
