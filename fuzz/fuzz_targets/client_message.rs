@@ -27,7 +27,7 @@ fuzz_target!(|input: &[u8]| {
                 let msg = failure.msg;
                 assert!(msg.len() <= REFUSAL_BYTES_MAX, "refusal of {} bytes", msg.len());
             }
-            Err(DecodeError::NotAnObject(msg)) => {
+            Err(DecodeError::NotAnObject(msg) | DecodeError::NotAFrame(msg)) => {
                 assert!(msg.len() <= REFUSAL_BYTES_MAX, "error of {} bytes", msg.len());
             }
             Err(DecodeError::TooManyCommands) => break,

@@ -2,9 +2,11 @@
 
 use crate::pretty_json::pretty;
 use crate::terminal::{Paint, harmless};
-use meridian_proto::Content;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use meridian_proto::command::Headers;
 use meridian_proto::item::{Message, RequestReply};
+use meridian_proto::{Content, Payload};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -29,7 +31,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<&'a str>,
+    base64: Option<String>,
     #[serde(skip_serializing_if = "Headers::is_empty")]
     headers: &'a Headers,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,16 +90,14 @@ pub(crate) fn reply(format: Format, reply: &RequestReply) -> Vec<u8> {
 }
 
 fn line<'a>(content: Content<'a>, headers: &'a Headers) -> Line<'a> {
-    Line {
-        subject: None,
-        data: content.d,
-        text: content.t,
-        base64: content.b,
-        headers,
-        traceparent: None,
-        n: None,
-        sequence: None,
-    }
+    let (data, text, base64) = match content.payload() {
+        Payload::Empty => (None, None, None),
+        // In the binary codec there may be white space around a value.
+        Payload::Json(json) => (serde_json::from_str(json).ok(), None, None),
+        Payload::Text(text) => (None, Some(text), None),
+        Payload::Bytes(bytes) => (None, None, Some(STANDARD.encode(bytes))),
+    };
+    Line { subject: None, data, text, base64, headers, traceparent: None, n: None, sequence: None }
 }
 
 fn json(line: &Line<'_>) -> Vec<u8> {
@@ -107,9 +107,11 @@ fn json(line: &Line<'_>) -> Vec<u8> {
 }
 
 fn raw(content: Content<'_>) -> Vec<u8> {
-    // Malformed content would be the edge's fault; its spelling is then the best there is.
-    let spelled = content.b.or(content.t).unwrap_or_default().as_bytes();
-    let mut out = content.to_bytes().map_or_else(|_| spelled.to_vec(), |bytes| bytes.into_owned());
+    let mut out = match content.payload() {
+        Payload::Empty => Vec::new(),
+        Payload::Json(text) | Payload::Text(text) => text.as_bytes().to_vec(),
+        Payload::Bytes(bytes) => bytes.to_vec(),
+    };
     out.push(b'\n');
     out
 }
@@ -124,14 +126,14 @@ fn human_headers(out: &mut String, paint: Paint, headers: &Headers) {
 }
 
 fn human_content(out: &mut String, content: Content<'_>) {
-    match (content.d, content.t, content.b) {
-        (Some(json), ..) => out.push_str(&harmless(&pretty(json.get()))),
-        (_, Some(text), _) => out.push_str(&harmless(text)),
-        (.., Some(encoded)) => {
-            let bytes = content.to_bytes().map_or(0, |bytes| bytes.len());
-            out.push_str(&format!("{bytes} bytes, base64: {}", harmless(encoded)));
+    match content.payload() {
+        Payload::Json(json) => out.push_str(&harmless(&pretty(json))),
+        Payload::Text(text) => out.push_str(&harmless(text)),
+        Payload::Bytes(bytes) => {
+            let encoded = STANDARD.encode(bytes);
+            out.push_str(&format!("{} bytes, base64: {encoded}", bytes.len()));
         }
-        _ => out.push_str("(empty)"),
+        Payload::Empty => out.push_str("(empty)"),
     }
     out.push('\n');
 }

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::signals::Signals;
-use meridian_client::{Client, Options};
+use meridian_client::{Client, Codec, Options};
 
 /// The first edge of `meridian dev`.
 pub(crate) const URL_DEFAULT: &str = "ws://127.0.0.1:7410/v1/ws";
@@ -17,6 +17,16 @@ pub(crate) struct Target {
     /// are visible to every user of the machine.
     #[arg(long, env = "MERIDIAN_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// How the connection spells the protocol: JSON lines, or protobuf, which is byte-exact.
+    #[arg(long, value_enum, default_value_t = Spelling::Json)]
+    pub(crate) codec: Spelling,
+}
+
+/// A codec's name on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Spelling {
+    Json,
+    Pb,
 }
 
 impl Target {
@@ -28,6 +38,10 @@ impl Target {
         let options = Options {
             name: Some("meridian-cli".to_owned()),
             token: self.token.clone(),
+            codec: match self.codec {
+                Spelling::Json => Codec::Json,
+                Spelling::Pb => Codec::Binary,
+            },
             ..Options::default()
         };
         signals.race(Client::connect(&self.url, options)).await

@@ -179,6 +179,7 @@ async fn a_message_crosses_regions_and_sigterm_leaves_no_process() {
     assert_eq!(json.line().await, expected.replace('1', "2"));
     assert_eq!(exit_code(&mut json.child).await, 0);
 
+    over_the_binary_codec(&us).await;
     more_than_the_budget(&eu, &us).await;
     refusals(&eu).await;
     history(&eu, &us).await;
@@ -194,6 +195,22 @@ async fn a_message_crosses_regions_and_sigterm_leaves_no_process() {
     kill_process(pid_of(&dev.child), Signal::TERM).unwrap();
     assert_eq!(exit_code(&mut dev.child).await, 0, "{}", dev.stderr());
     assert!(pids.iter().all(|pid| !exists(*pid)), "{}", dev.stderr());
+}
+
+/// With `--codec pb` all looks the same, and JSON keeps its line breaks.
+async fn over_the_binary_codec(url: &str) {
+    let pb = ["--codec", "pb", "--url", url];
+    let arguments = [&["sub", "demo.pb", "--count", "2", "--raw"][..], &pb].concat();
+    let mut raw = Listening::start(&arguments).await;
+    for payload in ["{\"a\":\n1}", "t\u{e9}xt"] {
+        let arguments = [&["pub", "demo.pb", payload][..], &pb].concat();
+        let published = output(&arguments).await;
+        assert_eq!(published.status.code(), Some(0), "{}", text(&published.stderr));
+    }
+    for expected in ["{\"a\":", "1}", "t\u{e9}xt"] {
+        assert_eq!(raw.line().await, expected);
+    }
+    assert_eq!(exit_code(&mut raw.child).await, 0);
 }
 
 /// Publishing more than a client may send at once takes longer, and loses nothing.

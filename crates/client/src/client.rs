@@ -47,7 +47,8 @@ impl Client {
 
     async fn connect_within(address: &Address, options: Options) -> Result<Self, Error> {
         let reply_timeout = options.reply_timeout;
-        let link = connection::start(handshake::open(address).await?);
+        let codec = options.codec;
+        let link = connection::start(handshake::open(address, codec).await?, codec);
         let body = Body::Connect(Connect {
             token: options.token,
             name: options.name,
@@ -138,9 +139,10 @@ impl Client {
     ) -> Result<(), Error> {
         options.ack = None;
         let command = Command { id: None, body: publish(subject, payload, options) };
-        let line = writer::line_within(&command, self.connected.limits.frame)?;
+        let codec = self.link.pending.codec;
+        let part = writer::part_within(codec, &command, self.connected.limits.frame)?;
         let ended = |_| writer::ended(&self.link.pending);
-        self.link.commands.send(line).await.map_err(ended)
+        self.link.commands.send(part).await.map_err(ended)
     }
 
     /// Publishes one message and waits for one answer, at most `within` (1 ms to 60 s).

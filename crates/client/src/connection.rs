@@ -1,6 +1,7 @@
 //! One connection from its handshake to its end: starts the two halves, and tells everybody who
 //! waits when it is over.
 
+use crate::codec::Codec;
 use crate::defaults::{
     CLOSE_TIMEOUT, COMMANDS_QUEUED_MAX, CONTROLS_QUEUED_MAX, NOTICES_QUEUED_MAX,
 };
@@ -64,17 +65,18 @@ struct Audience {
 }
 
 /// Starts the tasks of a connection.
-pub(crate) fn start(upgraded: Upgraded) -> Link {
+pub(crate) fn start(upgraded: Upgraded, codec: Codec) -> Link {
     let (commands, commands_out) = mpsc::channel(COMMANDS_QUEUED_MAX);
     let (controls, controls_out) = mpsc::channel(CONTROLS_QUEUED_MAX);
     let (notices, first_notices) = broadcast::channel(NOTICES_QUEUED_MAX);
     let (closed_in, closed) = watch::channel(None);
-    let pending = Arc::new(Pending::default());
+    let pending = Arc::new(Pending::new(codec));
 
     let (read, write) = upgraded.stream.into_split();
-    let (frames, write) = Frames::split(Cursor::new(upgraded.first).chain(read), write);
+    let (frames, write) = Frames::split(Cursor::new(upgraded.first).chain(read), write, codec);
     let reader = Reader::new(frames, pending.clone(), controls, notices.clone());
-    let writer = Writer { write, commands: commands_out, controls: controls_out, held: None };
+    let writer =
+        Writer { write, codec, commands: commands_out, controls: controls_out, held: None };
     let weak_notices = notices.downgrade();
     let audience = Audience { pending: pending.clone(), notices, closed: closed_in };
     tokio::spawn(run(reader, writer, audience));

@@ -3,6 +3,7 @@
 //! fastwebsockets joins fragments too, but without a bound. Its reads are not cancel-safe: only
 //! the reader task calls this, and gives up the connection when a read takes too long.
 
+use crate::codec::Codec;
 use crate::defaults::MESSAGE_BYTES_MAX;
 use crate::error::Closed;
 use fastwebsockets::{Frame, OpCode, Role, WebSocketError, WebSocketRead, WebSocketWrite};
@@ -13,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(crate) enum Received {
     /// A whole text message.
     Text(String),
+    /// A whole binary message.
+    Binary(Vec<u8>),
     /// To be answered with a pong that repeats the bytes.
     Ping(Vec<u8>),
     Pong,
@@ -23,13 +26,14 @@ pub(crate) enum Received {
 /// The reading half of a WebSocket. Owned by the reader task.
 pub(crate) struct Frames<R> {
     read: WebSocketRead<R>,
+    codec: Codec,
     /// Fragments of a message whose last one is still to come.
     fragments: Option<Vec<u8>>,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// The two halves of a connection that has completed its handshake.
-    pub(crate) fn split<W>(read: R, write: W) -> (Self, WebSocketWrite<W>)
+    pub(crate) fn split<W>(read: R, write: W, codec: Codec) -> (Self, WebSocketWrite<W>)
     where
         W: AsyncWrite + Unpin,
     {
@@ -37,7 +41,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         read.set_auto_close(false);
         read.set_auto_pong(false);
         read.set_max_message_size(MESSAGE_BYTES_MAX + 1);
-        (Self { read, fragments: None }, write)
+        (Self { read, codec, fragments: None }, write)
     }
 
     /// Waits for the next message. Not cancel-safe.
@@ -53,14 +57,21 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 OpCode::Close => return Ok(Received::Close(closed(&frame.payload))),
                 OpCode::Ping => return Ok(Received::Ping(frame.payload.to_vec())),
                 OpCode::Pong => return Ok(Received::Pong),
+                OpCode::Continuation => {}
+                OpCode::Text | OpCode::Binary if frame.opcode == self.codec.opcode() => {}
+                OpCode::Text => return Err(misuse("a text frame on a binary protocol")),
                 OpCode::Binary => return Err(misuse("a binary frame on a text protocol")),
-                OpCode::Text | OpCode::Continuation => {}
             }
-            let (is_start, is_last) = (frame.opcode == OpCode::Text, frame.fin);
+            let (is_start, is_last) = (frame.opcode != OpCode::Continuation, frame.fin);
             let payload = Vec::from(frame.payload);
-            if let Some(text) = self.join(payload, is_start, is_last)? {
-                return Ok(Received::Text(text));
-            }
+            let Some(message) = self.join(payload, is_start, is_last)? else { continue };
+            return match self.codec {
+                Codec::Binary => Ok(Received::Binary(message)),
+                Codec::Json => {
+                    let text = String::from_utf8(message);
+                    text.map(Received::Text).map_err(|_| misuse("text that is not UTF-8"))
+                }
+            };
         }
     }
 
@@ -69,7 +80,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         payload: Vec<u8>,
         is_start: bool,
         is_last: bool,
-    ) -> Result<Option<String>, Closed> {
+    ) -> Result<Option<Vec<u8>>, Closed> {
         let message = match (self.fragments.take(), is_start) {
             (None, true) => payload,
             (Some(mut message), false) => {
@@ -89,7 +100,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             self.fragments = Some(message);
             return Ok(None);
         }
-        String::from_utf8(message).map(Some).map_err(|_| misuse("text that is not UTF-8"))
+        Ok(Some(message))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opens a WebSocket: TCP, the HTTP upgrade, and the check of its answer (RFC 6455 section 4.1).
 
 use crate::address::Address;
+use crate::codec::Codec;
 use crate::defaults::REFUSAL_BYTES_MAX;
 use crate::error::Error;
 use base64::Engine;
@@ -15,7 +16,6 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use meridian_proto::json::SUBPROTOCOL;
 use sha1::{Digest, Sha1};
 use tokio::net::TcpStream;
 
@@ -33,7 +33,7 @@ pub(crate) struct Upgraded {
 }
 
 /// Connects and upgrades. Waits without a limit: the caller sets one.
-pub(crate) async fn open(address: &Address) -> Result<Upgraded, Error> {
+pub(crate) async fn open(address: &Address, codec: Codec) -> Result<Upgraded, Error> {
     let authority = || address.authority.clone();
     let stream = TcpStream::connect((address.host.as_str(), address.port))
         .await
@@ -46,11 +46,11 @@ pub(crate) async fn open(address: &Address) -> Result<Upgraded, Error> {
     // Ends with the upgrade, or when `sender` is dropped.
     tokio::spawn(connection.with_upgrades());
     let key = STANDARD.encode(fastrand::u128(..).to_ne_bytes());
-    let mut response = sender.send_request(request(address, &key)?).await.map_err(broken)?;
+    let mut response = sender.send_request(request(address, codec, &key)?).await.map_err(broken)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refuse(refusal(response).await));
     }
-    check(response.headers(), &key).map_err(|why| refuse(why.into()))?;
+    check(response.headers(), codec, &key).map_err(refuse)?;
     let upgraded = hyper::upgrade::on(&mut response).await.map_err(broken)?;
     let parts = upgraded
         .downcast::<TokioIo<TcpStream>>()
@@ -58,14 +58,14 @@ pub(crate) async fn open(address: &Address) -> Result<Upgraded, Error> {
     Ok(Upgraded { stream: parts.io.into_inner(), first: parts.read_buf })
 }
 
-fn request(address: &Address, key: &str) -> Result<Request<Empty<Bytes>>, Error> {
+fn request(address: &Address, codec: Codec, key: &str) -> Result<Request<Empty<Bytes>>, Error> {
     Request::get(&address.path)
         .header(HOST, &address.authority)
         .header(UPGRADE, "websocket")
         .header(CONNECTION, "Upgrade")
         .header(SEC_WEBSOCKET_KEY, key)
         .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+        .header(SEC_WEBSOCKET_PROTOCOL, codec.subprotocol())
         .header(USER_AGENT, AGENT)
         .body(Empty::new())
         .map_err(|_| Error::Address {
@@ -74,7 +74,7 @@ fn request(address: &Address, key: &str) -> Result<Request<Empty<Bytes>>, Error>
         })
 }
 
-fn check(headers: &HeaderMap, key: &str) -> Result<(), &'static str> {
+fn check(headers: &HeaderMap, codec: Codec, key: &str) -> Result<(), String> {
     // Connection is a list: servers and proxies put other tokens beside ours.
     let has = |name, expected: &str| {
         let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
@@ -82,15 +82,15 @@ fn check(headers: &HeaderMap, key: &str) -> Result<(), &'static str> {
         tokens.any(|token| token.trim().eq_ignore_ascii_case(expected))
     };
     if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
-        return Err("it switched to something that is not a WebSocket");
+        return Err("it switched to something that is not a WebSocket".into());
     }
     if headers.get(SEC_WEBSOCKET_ACCEPT).map(hyper::header::HeaderValue::as_bytes)
         != Some(accept(key).as_bytes())
     {
-        return Err("its Sec-WebSocket-Accept does not answer the key");
+        return Err("its Sec-WebSocket-Accept does not answer the key".into());
     }
-    if !has(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL) {
-        return Err("it did not agree to meridian.v1.json");
+    if !has(SEC_WEBSOCKET_PROTOCOL, codec.subprotocol()) {
+        return Err(format!("it did not agree to {}", codec.subprotocol()));
     }
     Ok(())
 }
@@ -125,12 +125,13 @@ mod tests {
         let mut set = |name, value: &str| headers.insert(name, value.parse().unwrap());
         set(UPGRADE, "WebSocket");
         set(SEC_WEBSOCKET_ACCEPT, &accept("k"));
-        set(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL);
+        set(SEC_WEBSOCKET_PROTOCOL, Codec::Json.subprotocol());
         for (connection, is_good) in
             [("Upgrade", true), ("upgrade, close", true), ("close", false), ("upgraded", false)]
         {
             headers.insert(CONNECTION, connection.parse().unwrap());
-            assert_eq!(check(&headers, "k").is_ok(), is_good, "{connection}");
+            assert_eq!(check(&headers, Codec::Json, "k").is_ok(), is_good, "{connection}");
+            assert!(check(&headers, Codec::Binary, "k").is_err(), "another codec is not agreed to");
         }
     }
 }

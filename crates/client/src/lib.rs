@@ -28,6 +28,7 @@
 
 mod address;
 mod client;
+mod codec;
 mod connection;
 mod defaults;
 mod error;
@@ -43,6 +44,7 @@ mod subscription;
 mod writer;
 
 pub use client::Client;
+pub use codec::Codec;
 pub use error::{Closed, Error};
 pub use notice::{Notice, Notices};
 pub use options::{HistoryOptions, Options, Place, PublishOptions, SubscribeOptions};

@@ -1,5 +1,6 @@
 //! What a caller may choose. Every default is usable.
 
+use crate::codec::Codec;
 use crate::defaults::{CONNECT_TIMEOUT, EVENTS_QUEUED_MAX, REPLY_TIMEOUT};
 use crate::resume::ResumePoint;
 use meridian_proto::command::{Ack, Headers, Position};
@@ -18,6 +19,8 @@ pub struct Options {
     pub ping: Option<u32>,
     /// `traceparent` of the caller's connect span.
     pub tp: Option<String>,
+    /// How the connection spells the protocol. Default: JSON.
+    pub codec: Codec,
     /// Longest time from the first packet to the connect reply. Default 10 s.
     pub connect_timeout: Duration,
     /// Longest time from a command to its reply; a request adds its own. Default 10 s.
@@ -32,6 +35,7 @@ impl Default for Options {
             feat: ["gap", "goaway", "mesh"].map(str::to_owned).to_vec(),
             ping: None,
             tp: None,
+            codec: Codec::default(),
             connect_timeout: CONNECT_TIMEOUT,
             reply_timeout: REPLY_TIMEOUT,
         }

@@ -1,9 +1,8 @@
 //! A payload that a caller owns, and its spelling in a command.
 
 use crate::error::Error;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use meridian_proto::Payload;
+use meridian_proto::payload::Raw;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -17,12 +16,12 @@ pub enum PayloadBuf {
     Json(Box<RawValue>),
     /// Text, even if it reads like JSON.
     Text(String),
-    /// Bytes, even if they read like text. They travel as base64, a third larger.
+    /// Bytes, even if they read like text. In JSON they travel as base64, a third larger.
     Bytes(Vec<u8>),
 }
 
 /// The three keys `d`, `t` and `b`, of which at most one is present.
-pub(crate) type Spelling = (Option<Box<RawValue>>, Option<String>, Option<String>);
+pub(crate) type Spelling = (Option<Box<RawValue>>, Option<String>, Option<Raw>);
 
 impl PayloadBuf {
     /// JSON of a value.
@@ -63,7 +62,7 @@ impl PayloadBuf {
             Self::Empty => (None, None, None),
             Self::Json(raw) => (Some(raw), None, None),
             Self::Text(text) => (None, Some(text), None),
-            Self::Bytes(bytes) => (None, None, Some(STANDARD.encode(bytes))),
+            Self::Bytes(bytes) => (None, None, Some(Raw::new(bytes))),
         }
     }
 }
@@ -86,7 +85,10 @@ mod tests {
         let json = PayloadBuf::json(&[1, 2]).unwrap().into_spelling();
         assert_eq!(json.0.map(|raw| raw.get().to_owned()), Some("[1,2]".to_owned()));
         assert_eq!(PayloadBuf::text("12").into_spelling().1.as_deref(), Some("12"));
-        assert_eq!(PayloadBuf::bytes(*b"\xff\0").into_spelling().2.as_deref(), Some("/wA="));
+        assert_eq!(
+            PayloadBuf::bytes(*b"\xff\0").into_spelling().2,
+            Some(Raw::new(b"\xff\0".to_vec()))
+        );
         let (d, t, b) = PayloadBuf::Empty.into_spelling();
         assert!(d.is_none() && t.is_none() && b.is_none());
     }

@@ -1,5 +1,6 @@
 //! The table of replies that are waited for: the only thing that callers and the reader share.
 
+use crate::codec::Codec;
 use crate::error::{Closed, Error};
 use crate::subscription::Event;
 use meridian_proto::item::Reply;
@@ -26,7 +27,11 @@ pub(crate) enum Effect {
 /// Waiting callers by command id. The lock is held for one look-up, never across an await. Its
 /// size is bounded by the callers: an entry leaves with the future that waits for it.
 #[derive(Default)]
-pub(crate) struct Pending(Mutex<Table>);
+pub(crate) struct Pending {
+    /// How everybody spells their commands.
+    pub(crate) codec: Codec,
+    table: Mutex<Table>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -36,6 +41,11 @@ struct Table {
 }
 
 impl Pending {
+    /// An empty table for a connection of this codec.
+    pub(crate) fn new(codec: Codec) -> Self {
+        Self { codec, table: Mutex::default() }
+    }
+
     /// Takes the next free id for a caller.
     ///
     /// # Errors
@@ -85,7 +95,7 @@ impl Pending {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         // No code under this lock can panic half-way through a change.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,11 +8,10 @@ use crate::frames::{Frames, Received};
 use crate::notice::Notice;
 use crate::pending::{Effect, Pending, Waiting};
 use crate::subscription::Event;
-use crate::writer::{self, Control};
-use meridian_proto::CloseCode;
+use crate::writer::Control;
 use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Item, Reply};
-use meridian_proto::json::{self, DecodeError};
+use meridian_proto::{CloseCode, DecodeError, json, pb};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +56,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             };
             match received {
                 Received::Text(text) => {
-                    if let Err(closed) = self.on_text(&text).await {
+                    if let Err(closed) = self.on_items(json::items(&text)).await {
+                        self.control(Control::Close(answer_to(&closed)));
+                        return closed;
+                    }
+                }
+                Received::Binary(bytes) => {
+                    if let Err(closed) = self.on_items(pb::items(&bytes)).await {
                         self.control(Control::Close(answer_to(&closed)));
                         return closed;
                     }
@@ -74,8 +79,11 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
     }
 
-    async fn on_text(&mut self, text: &str) -> Result<(), Closed> {
-        for item in json::items(text) {
+    async fn on_items(
+        &mut self,
+        items: impl Iterator<Item = Result<Item, DecodeError>>,
+    ) -> Result<(), Closed> {
+        for item in items {
             match item {
                 Ok(item) => self.on_item(item).await,
                 Err(DecodeError::Refused(Some(id), failure)) => {
@@ -157,7 +165,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     fn unsubscribe(&self, i: u32) -> bool {
         let id = Some(self.pending.unattended_id());
         let command = Command { id, body: Body::Unsubscribe(Unsubscribe { i }) };
-        self.control(Control::Line(writer::line(&command)))
+        self.control(Control::Command(self.pending.codec.part(&command)))
     }
 
     /// Never waits: a writer that is stuck must not stop the reader, or both ends may wait for

@@ -56,7 +56,7 @@ impl Subscription {
         loop {
             let event = self.events.recv().await?;
             if self.note(&event) {
-                return Some(event);
+                return Some(self.named(event));
             }
         }
     }
@@ -66,7 +66,7 @@ impl Subscription {
         loop {
             let event = self.events.try_recv().ok()?;
             if self.note(&event) {
-                return Some(event);
+                return Some(self.named(event));
             }
         }
     }
@@ -90,6 +90,16 @@ impl Subscription {
             Event::Unsubscribed(_) => {}
         }
         true
+    }
+
+    /// Adds the subject that the binary codec leaves out where the filter is the subject.
+    fn named(&self, mut event: Event) -> Event {
+        if let Event::Message(message) = &mut event
+            && message.s.is_empty()
+        {
+            message.s.clone_from(&self.filter);
+        }
+        event
     }
 
     /// The filter as it was asked for.
@@ -132,7 +142,7 @@ impl Drop for Subscription {
         let waiting = Waiting { reply: oneshot::channel().0, effect: Effect::Close(i) };
         let Ok(id) = pending.register(waiting) else { return };
         let command = Command { id: Some(id), body: Body::Unsubscribe(Unsubscribe { i }) };
-        if commands.try_send(writer::line(&command)).is_err() {
+        if commands.try_send(pending.codec.part(&command)).is_err() {
             // The queue is full. The reader unsubscribes when the next message finds nobody.
             pending.take(id);
         }

@@ -1,5 +1,6 @@
 //! The writing half of a connection: commands in, masked frames out, several commands a frame.
 
+use crate::codec::Codec;
 use crate::connection::Link;
 use crate::defaults::{FRAME_GATHER_BYTES_MAX, WRITE_TIMEOUT};
 use crate::error::{Closed, Error};
@@ -8,7 +9,6 @@ use fastwebsockets::{Frame, WebSocketWrite};
 use meridian_proto::CloseCode;
 use meridian_proto::command::{Body, Command};
 use meridian_proto::item::Reply;
-use meridian_proto::json;
 use meridian_proto::limits::COMMANDS_PER_FRAME_MAX;
 use std::time::Duration;
 use tokio::io::AsyncWrite;
@@ -20,7 +20,7 @@ pub(crate) enum Control {
     /// Answer a ping.
     Pong(Vec<u8>),
     /// Send a command of the reader's own.
-    Line(Vec<u8>),
+    Command(Vec<u8>),
     /// Answer, or start, the close.
     Close(u16),
 }
@@ -28,6 +28,7 @@ pub(crate) enum Control {
 /// Owned by the connection's task.
 pub(crate) struct Writer<W> {
     pub(crate) write: WebSocketWrite<W>,
+    pub(crate) codec: Codec,
     /// Ends when the client is dropped.
     pub(crate) commands: mpsc::Receiver<Vec<u8>>,
     /// Ends when the reader does.
@@ -49,8 +50,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             };
             let written = match next {
                 Next::Nothing => return Closed::lost("the reader ended"),
-                Next::Commands(text) | Next::Control(Control::Line(text)) => {
-                    self.write(Frame::text(text.into())).await
+                Next::Commands(parts) | Next::Control(Control::Command(parts)) => {
+                    self.write(self.codec.frame(parts)).await
                 }
                 Next::Control(Control::Pong(payload)) => {
                     self.write(Frame::pong(payload.into())).await
@@ -81,17 +82,17 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     }
 
     /// Joins commands that wait already to one frame.
-    fn gather(&mut self, mut text: Vec<u8>) -> Vec<u8> {
+    fn gather(&mut self, mut parts: Vec<u8>) -> Vec<u8> {
         for _ in 1..COMMANDS_PER_FRAME_MAX {
             let Ok(command) = self.commands.try_recv() else { break };
-            if text.len() + 1 + command.len() > FRAME_GATHER_BYTES_MAX {
+            if parts.len() + 1 + command.len() > FRAME_GATHER_BYTES_MAX {
                 self.held = Some(command);
                 break;
             }
-            text.push(b'\n');
-            text.extend_from_slice(&command);
+            parts.extend_from_slice(self.codec.separator());
+            parts.extend_from_slice(&command);
         }
-        text
+        parts
     }
 
     async fn write(&mut self, frame: Frame<'_>) -> Result<(), Closed> {
@@ -110,18 +111,15 @@ enum Next {
     Control(Control),
 }
 
-/// One command as a line.
-pub(crate) fn line(command: &Command) -> Vec<u8> {
-    let mut line = Vec::new();
-    json::command(&mut line, command);
-    line
-}
-
-/// One command as a line, if it is not too large for the edge.
-pub(crate) fn line_within(command: &Command, bytes_max: usize) -> Result<Vec<u8>, Error> {
-    let line = line(command);
-    let bytes = line.len();
-    if bytes > bytes_max { Err(Error::TooLarge { bytes, bytes_max }) } else { Ok(line) }
+/// One command as a part of a frame, if it is not too large for the edge.
+pub(crate) fn part_within(
+    codec: Codec,
+    command: &Command,
+    bytes_max: usize,
+) -> Result<Vec<u8>, Error> {
+    let part = codec.part(command);
+    let bytes = part.len();
+    if bytes > bytes_max { Err(Error::TooLarge { bytes, bytes_max }) } else { Ok(part) }
 }
 
 /// A command that wants a reply.
@@ -148,9 +146,9 @@ pub(crate) async fn exchange(
     let Call { body, effect, bytes_max } = call;
     let id = pending.register(Waiting { reply, effect })?;
     let _registration = Registration { pending, id };
-    let line = line_within(&Command { id: Some(id), body }, bytes_max)?;
+    let part = part_within(pending.codec, &Command { id: Some(id), body }, bytes_max)?;
     let exchange = async {
-        if commands.send(line).await.is_err() {
+        if commands.send(part).await.is_err() {
             return Err(ended(pending));
         }
         answer.await.unwrap_or_else(|_| Err(ended(pending)))

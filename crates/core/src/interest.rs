@@ -9,7 +9,7 @@ mod slot;
 mod tests;
 
 use crate::namespace::SlowClient;
-use meridian_proto::{Filter, Wire};
+use meridian_proto::{Filter, Naming, Wire};
 use slab::Slab;
 use slot::{Slot, State};
 use std::collections::{HashMap, VecDeque};
@@ -49,6 +49,7 @@ pub struct Wishes {
 pub struct Group<K> {
     slot: u32,
     wishes: Option<Box<Wishes>>,
+    naming: Naming,
     members: Vec<K>,
     /// Members whose subscribe reply waits for proof, with the command's id.
     waiting: Vec<(K, Option<u32>)>,
@@ -343,12 +344,13 @@ impl<K: Copy + Eq> Interest<K> {
 
     fn group_of(&mut self, slot: u32, wishes: Wishes) -> u32 {
         let wishes = (wishes != Wishes::default()).then(|| Box::new(wishes));
-        let groups = &mut self.slots[slot as usize].groups;
+        let Slot { groups, filter, .. } = &mut self.slots[slot as usize];
         let same = groups.iter().find(|index| self.groups[**index as usize].wishes == wishes);
         if let Some(index) = same {
             return *index;
         }
-        let group = Group { slot, wishes, members: Vec::new(), waiting: Vec::new() };
+        let naming = if filter.is_wildcard() { Naming::Needed } else { Naming::ByFilter };
+        let group = Group { slot, wishes, naming, members: Vec::new(), waiting: Vec::new() };
         let index = self.groups.insert(group) as u32;
         groups.push(index);
         index
@@ -365,6 +367,12 @@ impl<K> Group<K> {
     #[must_use]
     pub fn members(&self) -> &[K] {
         &self.members
+    }
+
+    /// Whether the members need each message's subject beside its filter.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        self.naming
     }
 
     /// How the group's frames are put on its members' connections.

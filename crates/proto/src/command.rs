@@ -1,7 +1,7 @@
 //! Commands: what a client asks of an edge. The structs are the protocol's messages and know no
 //! codec; `json` reads and writes their JSON spelling.
 
-use crate::payload::Content;
+use crate::payload::{Content, Raw};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -147,9 +147,9 @@ pub struct Publish {
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t: Option<String>,
-    /// Payload as base64.
+    /// Payload as bytes, in JSON as base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<String>,
+    pub b: Option<Raw>,
     /// Message id, at most 128 bytes: travels as `Nats-Msg-Id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mid: Option<String>,
@@ -179,9 +179,9 @@ pub struct Request {
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t: Option<String>,
-    /// Payload as base64.
+    /// Payload as bytes, in JSON as base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<String>,
+    pub b: Option<Raw>,
     /// How long to wait, in ms, 1 to 60,000. Without it 5,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u64>,
@@ -220,7 +220,7 @@ impl Publish {
     /// The payload's spelling.
     #[must_use]
     pub fn content(&self) -> Content<'_> {
-        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_ref() }
     }
 }
 
@@ -228,6 +228,6 @@ impl Request {
     /// The payload's spelling.
     #[must_use]
     pub fn content(&self) -> Content<'_> {
-        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_ref() }
     }
 }

@@ -4,6 +4,7 @@
 use crate::codes::CloseCode;
 
 const FINAL_TEXT: u8 = 0x81;
+const FINAL_BINARY: u8 = 0x82;
 const FINAL_PING: u8 = 0x89;
 const FINAL_PONG: u8 = 0x8a;
 const FINAL_CLOSE: u8 = 0x88;
@@ -16,11 +17,23 @@ const HEADER_RESERVED: usize = 4;
 /// waking it (`proto/PROTOCOL.md`, Heartbeat).
 pub const HEARTBEAT: [u8; 6] = [FINAL_TEXT, 2, b'{', b'}', FINAL_PING, 0];
 
+/// [`HEARTBEAT`] of the binary codec: the empty frame, and the ping.
+pub const HEARTBEAT_BINARY: [u8; 4] = [FINAL_BINARY, 0, FINAL_PING, 0];
+
 /// Appends one text frame whose text `write` appends. The text is written once and moved only if
 /// its header is not of the usual size.
 pub fn text(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    data(out, FINAL_TEXT, write);
+}
+
+/// Appends one binary frame whose bytes `write` appends, in the way of [`text`].
+pub fn binary(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    data(out, FINAL_BINARY, write);
+}
+
+fn data(out: &mut Vec<u8>, first: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
-    out.extend_from_slice(&[FINAL_TEXT, 0, 0, 0]);
+    out.extend_from_slice(&[first, 0, 0, 0]);
     write(out);
     let length = out.len() - start - HEADER_RESERVED;
     if length < 126 {

@@ -7,7 +7,7 @@ pub use history::{HistoryGap, HistoryMessage, HistoryReply};
 
 use crate::codes::ErrorCode;
 use crate::command::Headers;
-use crate::payload::Content;
+use crate::payload::{Content, Raw};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -142,9 +142,9 @@ pub struct RequestReply {
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t: Option<String>,
-    /// Payload as base64.
+    /// Payload as bytes, in JSON as base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<String>,
+    pub b: Option<Raw>,
     /// Headers that the namespace allows.
     #[serde(default, skip_serializing_if = "Headers::is_empty")]
     pub h: Headers,
@@ -189,9 +189,9 @@ pub struct Message {
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t: Option<String>,
-    /// Payload as base64.
+    /// Payload as bytes, in JSON as base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<String>,
+    pub b: Option<Raw>,
     /// The headers asked for.
     #[serde(default, skip_serializing_if = "Headers::is_empty")]
     pub h: Headers,
@@ -286,7 +286,7 @@ impl Message {
     /// The payload's spelling.
     #[must_use]
     pub fn content(&self) -> Content<'_> {
-        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_ref() }
     }
 }
 
@@ -294,6 +294,6 @@ impl RequestReply {
     /// The payload's spelling.
     #[must_use]
     pub fn content(&self) -> Content<'_> {
-        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_ref() }
     }
 }

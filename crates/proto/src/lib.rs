@@ -10,6 +10,7 @@
 
 pub mod codes;
 pub mod command;
+mod decode_error;
 pub mod frame;
 pub mod guard;
 pub mod item;
@@ -17,12 +18,14 @@ pub mod json;
 pub mod limits;
 pub mod outgoing;
 pub mod payload;
+pub mod pb;
 pub mod subject;
 pub mod trace;
 pub mod wire;
 
 pub use codes::{CloseCode, ErrorCode};
-pub use outgoing::{Origin, Outgoing};
+pub use decode_error::DecodeError;
+pub use outgoing::{Naming, Origin, Outgoing};
 pub use payload::{Content, Payload};
 pub use subject::{Filter, Subject, SubjectError};
 pub use wire::Wire;

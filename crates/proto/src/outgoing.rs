@@ -11,6 +11,8 @@ pub struct Outgoing<'a> {
     /// The NATS subject. Publishers inside the mesh may use any bytes but white space; what is not
     /// UTF-8 is shown with replacement characters.
     pub subject: &'a [u8],
+    /// Whether the subscriber needs the subject.
+    pub naming: Naming,
     /// Sequence in the stream, of a durable message.
     pub sequence: Option<u64>,
     /// The epoch of the sequence, where both together are a position that a client may resume
@@ -33,6 +35,7 @@ impl<'a> Outgoing<'a> {
         Self {
             i,
             subject,
+            naming: Naming::Needed,
             sequence: None,
             epoch: None,
             origin: Origin::Live,
@@ -41,6 +44,16 @@ impl<'a> Outgoing<'a> {
             traceparent: None,
         }
     }
+}
+
+/// Whether a message has to name its subject. JSON always does, for people who read along; the
+/// binary codec does it where it is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// The filter has a wildcard.
+    Needed,
+    /// The filter has none: it is the subject.
+    ByFilter,
 }
 
 /// Where a message comes from.

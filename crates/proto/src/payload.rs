@@ -7,6 +7,7 @@ use crate::limits::JSON_DEPTH_MAX;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -23,16 +24,39 @@ pub enum Payload<'a> {
     Bytes(&'a [u8]),
 }
 
-/// The three spellings of a payload in JSON messages, of which at most one may be present: `d`
-/// (raw JSON), `t` (text), `b` (base64, standard alphabet with padding).
+/// What somebody says that the bytes of a payload are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing was said: the bytes decide.
+    Unsaid,
+    /// One JSON value.
+    Json,
+    /// UTF-8.
+    Text,
+    /// Anything.
+    Bytes,
+}
+
+/// A payload as plain bytes. JSON spells it as base64 (standard alphabet with padding), which says
+/// [`Kind::Bytes`]; in the binary codec it stands as it is, with any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// What the bytes are said to be. Whoever makes one has checked that they can be.
+    pub kind: Kind,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// The three spellings of a payload in messages, of which at most one may be present: `d` (raw
+/// JSON), `t` (text), `b` (bytes).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Content<'a> {
     /// Raw JSON.
     pub d: Option<&'a RawValue>,
     /// Text.
     pub t: Option<&'a str>,
-    /// Base64.
-    pub b: Option<&'a str>,
+    /// Bytes.
+    pub b: Option<&'a Raw>,
 }
 
 /// A payload as it travels over NATS, with the `Content-Type` it needs to come out as it went in.
@@ -57,9 +81,6 @@ pub enum ContentError {
     /// Two or three of `d`, `t` and `b`.
     #[error("more than one of d, t and b: send one")]
     Several,
-    /// `b` is not base64.
-    #[error("b is not base64 (standard alphabet, with padding)")]
-    Base64,
 }
 
 impl<'a> Payload<'a> {
@@ -87,7 +108,7 @@ impl<'a> Content<'a> {
     /// The bytes to hand to NATS.
     ///
     /// # Errors
-    /// [`ContentError`] when more than one spelling is present or base64 is malformed.
+    /// [`ContentError`] when more than one spelling is present.
     pub fn to_nats(self) -> Result<NatsPayload<'a>, ContentError> {
         let payload = match (self.d, self.t, self.b) {
             (None, None, None) => NatsPayload { bytes: Cow::Borrowed(b""), content_type: None },
@@ -102,18 +123,31 @@ impl<'a> Content<'a> {
                     content_type: differs.then_some("text/plain; charset=utf-8"),
                 }
             }
-            (None, None, Some(encoded)) => {
-                let bytes = STANDARD.decode(encoded).map_err(|_| ContentError::Base64)?;
-                let sniffed = Payload::classify(None, &bytes);
-                let differs = matches!(sniffed, Payload::Json(_) | Payload::Text(_));
-                NatsPayload {
-                    bytes: Cow::Owned(bytes),
-                    content_type: differs.then_some("application/octet-stream"),
-                }
+            (None, None, Some(raw)) => {
+                let sniffed = Payload::classify(None, &raw.bytes);
+                let content_type = match (raw.kind, sniffed) {
+                    (Kind::Bytes, Payload::Json(_) | Payload::Text(_)) => {
+                        Some("application/octet-stream")
+                    }
+                    (Kind::Text, Payload::Json(_)) => Some("text/plain; charset=utf-8"),
+                    _ => None,
+                };
+                NatsPayload { bytes: Cow::Borrowed(&raw.bytes), content_type }
             }
             _ => return Err(ContentError::Several),
         };
         Ok(payload)
+    }
+
+    /// The payload with its kind. The first of several spellings, which no decoded item has.
+    #[must_use]
+    pub fn payload(self) -> Payload<'a> {
+        match (self.d, self.t, self.b) {
+            (Some(raw), _, _) => Payload::Json(raw.get()),
+            (None, Some(""), _) | (None, None, None) => Payload::Empty,
+            (None, Some(text), _) => Payload::Text(text),
+            (None, None, Some(raw)) => raw.payload(),
+        }
     }
 
     /// The bytes that the publisher sent, whatever their spelling here. JSON is exact but for
@@ -123,6 +157,41 @@ impl<'a> Content<'a> {
     /// As [`Content::to_nats`].
     pub fn to_bytes(self) -> Result<Cow<'a, [u8]>, ContentError> {
         self.to_nats().map(|payload| payload.bytes)
+    }
+}
+
+impl Raw {
+    /// Bytes, even if they read like text.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { kind: Kind::Bytes, bytes }
+    }
+
+    /// The payload with the kind that was said, as far as the bytes can be that.
+    #[must_use]
+    pub fn payload(&self) -> Payload<'_> {
+        match self.kind {
+            _ if self.bytes.is_empty() => Payload::Empty,
+            Kind::Bytes => Payload::Bytes(&self.bytes),
+            Kind::Text => Payload::classify(Some(b"text/plain"), &self.bytes),
+            Kind::Json | Kind::Unsaid => Payload::classify(None, &self.bytes),
+        }
+    }
+}
+
+impl Serialize for Raw {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Raw {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let encoded = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(encoded);
+        bytes.map(Self::new).map_err(|_| {
+            serde::de::Error::custom("b is not base64 (standard alphabet, with padding)")
+        })
     }
 }
 
@@ -198,12 +267,19 @@ mod tests {
     #[test]
     fn a_payload_comes_out_of_nats_as_it_went_in() {
         let raw = RawValue::from_string("{\"a\":1}".into()).unwrap();
+        let (digits, binary) = (Raw::new(b"123".to_vec()), Raw::new(b"\xff".to_vec()));
+        let said_text = Raw { kind: Kind::Text, bytes: b"1 ".to_vec() };
+        let said_json = Raw { kind: Kind::Json, bytes: b"1\n".to_vec() };
+        let unsaid = Raw { kind: Kind::Unsaid, bytes: b"1 ".to_vec() };
         for (content, expected) in [
             (Content { d: Some(&raw), ..Content::default() }, Payload::Json("{\"a\":1}")),
             (Content { t: Some("123"), ..Content::default() }, Payload::Text("123")),
             (Content { t: Some("hi"), ..Content::default() }, Payload::Text("hi")),
-            (Content { b: Some("MTIz"), ..Content::default() }, Payload::Bytes(b"123")),
-            (Content { b: Some("/w=="), ..Content::default() }, Payload::Bytes(b"\xff")),
+            (Content { b: Some(&digits), ..Content::default() }, Payload::Bytes(b"123")),
+            (Content { b: Some(&binary), ..Content::default() }, Payload::Bytes(b"\xff")),
+            (Content { b: Some(&said_text), ..Content::default() }, Payload::Text("1 ")),
+            (Content { b: Some(&said_json), ..Content::default() }, Payload::Json("1\n")),
+            (Content { b: Some(&unsaid), ..Content::default() }, Payload::Json("1 ")),
             (Content::default(), Payload::Empty),
         ] {
             let nats = content.to_nats().unwrap();
@@ -214,9 +290,11 @@ mod tests {
 
     #[test]
     fn ambiguous_or_malformed_content_is_refused() {
-        let both = Content { t: Some("x"), b: Some("eA=="), d: None };
+        let raw = Raw::new(b"x".to_vec());
+        let both = Content { t: Some("x"), b: Some(&raw), d: None };
         assert_eq!(both.to_nats(), Err(ContentError::Several));
-        let bad = Content { b: Some("!"), ..Content::default() };
-        assert_eq!(bad.to_nats(), Err(ContentError::Base64));
+        let bad = serde_json::from_str::<Raw>("\"!\"");
+        assert!(bad.unwrap_err().to_string().starts_with("b is not base64"));
+        assert_eq!(serde_json::from_str::<Raw>("\"\\u002fw==\"").unwrap().bytes, b"\xff");
     }
 }

@@ -8,7 +8,7 @@ use crate::codes::CloseCode;
 use crate::item::{Item, Reply};
 use crate::outgoing::Outgoing;
 use crate::payload::Payload;
-use crate::{frame, json};
+use crate::{frame, json, pb};
 
 /// The kind of a connection's outgoing side. Each item is whole in itself, so encoded items may be
 /// appended to each other, whatever the wire.
@@ -17,6 +17,8 @@ pub enum Wire {
     /// A WebSocket text frame an item, JSON.
     #[default]
     JsonText,
+    /// A WebSocket binary frame an item, protobuf.
+    PbBinary,
     /// A line of JSON an item, for a streamed HTTP response.
     JsonLine,
     /// An event an item, for `EventSource`: `data:` is the line of JSON, `id:` the position, if the
@@ -29,7 +31,7 @@ const SSE_HEARTBEAT: &[u8] = b":\n\n";
 
 impl Wire {
     /// Every wire, in the order of [`Wire::index`].
-    pub const ALL: [Self; 3] = [Self::JsonText, Self::JsonLine, Self::Sse];
+    pub const ALL: [Self; 4] = [Self::JsonText, Self::PbBinary, Self::JsonLine, Self::Sse];
 
     /// The place of this wire in [`Wire::ALL`], for tables with an entry each.
     #[must_use]
@@ -42,6 +44,7 @@ impl Wire {
     pub fn item(self, out: &mut Vec<u8>, item: &Item, epoch: Option<&str>) {
         match self {
             Self::JsonText => frame::text(out, |out| json::write_item(out, item)),
+            Self::PbBinary => frame::binary(out, |out| pb::write_item(out, item)),
             Self::JsonLine => line(out, |out| json::write_item(out, item)),
             Self::Sse => {
                 if let Some((epoch, sequence)) = position(item, epoch) {
@@ -61,6 +64,7 @@ impl Wire {
     pub fn message(self, out: &mut Vec<u8>, message: &Outgoing<'_>) {
         match self {
             Self::JsonText => frame::text(out, |out| json::message(out, message)),
+            Self::PbBinary => frame::binary(out, |out| pb::message(out, message)),
             Self::JsonLine => line(out, |out| json::message(out, message)),
             Self::Sse => {
                 if let (Some(epoch), Some(sequence)) = (message.epoch, message.sequence) {
@@ -82,6 +86,9 @@ impl Wire {
         let write = |out: &mut Vec<u8>| json::request_reply(out, id, payload, headers);
         match self {
             Self::JsonText => frame::text(out, write),
+            Self::PbBinary => {
+                frame::binary(out, |out| pb::request_reply(out, id, payload, headers));
+            }
             Self::JsonLine => line(out, write),
             Self::Sse => {
                 out.extend_from_slice(b"event: request\n");
@@ -90,11 +97,12 @@ impl Wire {
         }
     }
 
-    /// Appends the edge's sign of life. On a WebSocket it is the empty object for the client's
+    /// Appends the edge's sign of life. On a WebSocket it is the empty item for the client's
     /// code, and a ping that a browser answers without waking it (`proto/PROTOCOL.md`, Heartbeat).
     pub fn heartbeat(self, out: &mut Vec<u8>) {
         match self {
             Self::JsonText => out.extend_from_slice(&frame::HEARTBEAT),
+            Self::PbBinary => out.extend_from_slice(&frame::HEARTBEAT_BINARY),
             Self::JsonLine => out.extend_from_slice(b"{}\n"),
             Self::Sse => out.extend_from_slice(SSE_HEARTBEAT),
         }
@@ -105,7 +113,7 @@ impl Wire {
     pub fn close(self, out: &mut Vec<u8>, code: CloseCode, reason: &str) {
         let write = |out: &mut Vec<u8>| json::close(out, code, reason);
         match self {
-            Self::JsonText => frame::close_with(out, code, reason),
+            Self::JsonText | Self::PbBinary => frame::close_with(out, code, reason),
             Self::JsonLine => line(out, write),
             Self::Sse => {
                 out.extend_from_slice(b"event: close\n");
@@ -175,7 +183,7 @@ fn sse_id(out: &mut Vec<u8>, epoch: &str, sequence: u64) {
 mod tests {
     use super::*;
     use crate::item::{Failure, Gap, Mark};
-    use crate::outgoing::Origin;
+    use crate::outgoing::{Naming, Origin};
     use crate::{CloseCode, ErrorCode};
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
@@ -187,6 +195,7 @@ mod tests {
     const DURABLE: Outgoing<'_> = Outgoing {
         i: 7,
         subject: b"orders.eu.1",
+        naming: Naming::Needed,
         sequence: Some(9),
         epoch: Some("O@1"),
         origin: Origin::Live,

@@ -10,6 +10,7 @@
 use meridian_proto::command::{Ack, Body, Command, HeaderValues, Headers, Publish};
 use meridian_proto::item::{Item, Message, Reply};
 use meridian_proto::json::{self, DecodeError, Outgoing};
+use meridian_proto::payload::Raw;
 use meridian_proto::{Payload, frame};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -196,10 +197,11 @@ proptest! {
         spelling in 0..3,
     ) {
         let raw = RawValue::from_string(json).unwrap();
+        let raw_bytes = || Raw::new(b"\xff\0".to_vec());
         let publish = match spelling {
             0 => Publish { s: "a".into(), d: Some(raw.clone()), ..Publish::default() },
             1 => Publish { s: "a".into(), t: Some(text.clone()), ..Publish::default() },
-            _ => Publish { s: "a".into(), b: Some("/wA=".into()), ..Publish::default() },
+            _ => Publish { s: "a".into(), b: Some(raw_bytes()), ..Publish::default() },
         };
         let publish = Publish { ack: Some(Ack::Edge), ..publish };
         let mut line = Vec::new();

@@ -256,9 +256,11 @@ fn refused_frames_get_the_code_that_the_vectors_say() {
             assert!(commands.next().unwrap().is_ok(), "{entry}");
         }
         let (id, error, close) = match commands.next().unwrap() {
-            Err(DecodeError::NotAnObject(_) | DecodeError::TooManyCommands) => {
-                (None, None, Some(CloseCode::BadProtocol.number()))
-            }
+            Err(
+                DecodeError::NotAnObject(_)
+                | DecodeError::NotAFrame(_)
+                | DecodeError::TooManyCommands,
+            ) => (None, None, Some(CloseCode::BadProtocol.number())),
             Err(DecodeError::Refused(id, Failure { code, .. })) => (id, Some(code), None),
             Ok(command) => {
                 assert_ne!(text(entry, "stage"), "decode", "decoded: {entry}");

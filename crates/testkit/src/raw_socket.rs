@@ -20,6 +20,7 @@ pub struct RawSocket {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFrame {
     Text(String),
+    Binary(Vec<u8>),
     Ping,
     Pong(Vec<u8>),
     Close(u16, String),
@@ -220,6 +221,7 @@ impl RawSocket {
         self.received.drain(..header + length);
         Some(match first {
             0x81 => ServerFrame::Text(String::from_utf8(payload).unwrap()),
+            0x82 => ServerFrame::Binary(payload),
             0x89 => ServerFrame::Ping,
             0x8a => ServerFrame::Pong(payload),
             0x88 if payload.len() < 2 => ServerFrame::Close(1005, String::new()),

@@ -136,7 +136,7 @@ async fn subprotocols_and_extensions_are_negotiated_as_documented() {
         ("Sec-WebSocket-Protocol: meridian.v1.json\r\n", true),
         ("Sec-WebSocket-Protocol: mqtt, meridian.v1.json, x\r\n", true),
         ("Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Protocol: meridian.v1.json\r\n", true),
-        ("Sec-WebSocket-Protocol: meridian.v1.pb\r\n", false),
+        ("Sec-WebSocket-Protocol: meridian.v1.pb2\r\n", false),
         ("Sec-WebSocket-Protocol: meridian.v2.json, mqtt\r\n", false),
         ("Sec-WebSocket-Protocol: meridian.v1.json2\r\n", false),
         ("Sec-WebSocket-Protocol: \r\n", false),

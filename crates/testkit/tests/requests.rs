@@ -97,7 +97,7 @@ async fn an_answer_keeps_its_kind_and_its_allowed_headers() {
     let reply = client.request("demo.echo", PayloadBuf::text("1"), DEADLINE).await.unwrap();
     assert_eq!(reply.t.as_deref(), Some("1"), "text that reads like JSON");
     let reply = client.request("demo.echo", PayloadBuf::bytes(*b"\xff"), DEADLINE).await.unwrap();
-    assert_eq!(reply.b.as_deref(), Some("/w=="));
+    assert_eq!(reply.b.as_ref().unwrap().bytes, b"\xff");
     let reply = client.request("demo.echo", PayloadBuf::Empty, DEADLINE).await.unwrap();
     assert!(reply.d.is_none() && reply.t.is_none() && reply.b.is_none());
     echo.abort();

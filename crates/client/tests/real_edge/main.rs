@@ -58,7 +58,7 @@ async fn every_kind_of_payload_arrives_as_it_was_sent() {
         let message = message(&mut subscription).await;
         assert_eq!(message.s, "demo.a.b");
         assert_eq!(message.h["x-kind"], HeaderValues::One("fill".into()));
-        let (d, t, b) = (message.d.as_deref(), message.t.as_deref(), message.b.as_deref());
+        let (d, t, b) = (message.d.as_deref(), message.t.as_deref(), message.b.as_ref());
         let is_same = match &payload {
             PayloadBuf::Json(raw) => d.map(|d| d.get()) == Some(raw.get()),
             PayloadBuf::Text(text) => t == Some(text),

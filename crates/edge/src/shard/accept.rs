@@ -2,7 +2,7 @@
 
 use super::handshake::Subprotocol;
 use super::{Shard, handshake, reader};
-use meridian_proto::{CloseCode, Wire};
+use meridian_proto::CloseCode;
 use socket2::SockRef;
 use std::rc::Rc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ async fn greet(shard: Rc<Shard>, stream: TcpStream) {
     let upgraded = timeout(limit, handshake::run(&shard, stream)).await;
     drop(counted);
     let Ok(Some(upgraded)) = upgraded else { return };
-    let connection = shard.insert(upgraded.stream, Wire::JsonText);
+    let connection = shard.insert(upgraded.stream, upgraded.subprotocol.wire());
     if upgraded.subprotocol == Subprotocol::Unserved {
         connection.close(&shard, CloseCode::Version);
     }

@@ -1,4 +1,4 @@
-//! What a client's text frame leads to: the codec reads it, the session decides, and this performs.
+//! What a client's frame leads to: the codec reads it, the session decides, and this performs.
 
 use super::Shard;
 use super::connection::Connection;
@@ -7,19 +7,24 @@ use super::upstream::PendingAck;
 use meridian_core::Effect;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
-use meridian_core::session::{Greeting, MeshNotices, Outbound, PublishProof, Start, greet};
+use meridian_core::session::{
+    Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
+};
 use meridian_proto::command::{Ack, Command};
 use meridian_proto::item::{Failure, Item, Mesh, PublishReply, Reply};
-use meridian_proto::json::DecodeError;
-use meridian_proto::{CloseCode, ErrorCode, Filter, json};
+use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
 use std::rc::Rc;
 
 /// How long a stream may take to acknowledge a publish, in ms.
 const STORED_TIMEOUT_MS: u64 = 5_000;
 
 /// Performs the commands of one frame, in order, until the connection closes.
-pub(super) fn perform(shard: &Rc<Shard>, connection: &Rc<Connection>, text: &str) {
-    for decoded in json::commands(text) {
+pub(super) fn perform(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    commands: impl Iterator<Item = Result<Command, DecodeError>>,
+) {
+    for decoded in commands {
         if !connection.is_open() {
             return;
         }
@@ -91,7 +96,10 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
             let request = Waiting { member, command: id, purpose };
             self::request(shard, connection, request, &message, timeout_ms);
         }
-        Effect::History(page) => shard.ask_history(connection, page),
+        Effect::History(page) => {
+            let wishes = Wishes { wire: connection.wire, ..page.wishes };
+            shard.ask_history(connection, HistoryPage { wishes, ..page });
+        }
     }
 }
 

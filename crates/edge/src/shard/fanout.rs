@@ -253,8 +253,17 @@ pub(super) fn encode(
     group: &Group<u32>,
 ) {
     let Incoming { subject, sequence, epoch, origin, .. } = *message;
-    let (headers, traceparent) = (&[][..], None);
-    let plain = Outgoing { i, subject, sequence, epoch, origin, payload, headers, traceparent };
+    let plain = Outgoing {
+        i,
+        subject,
+        naming: group.naming(),
+        sequence,
+        epoch,
+        origin,
+        payload,
+        headers: &[],
+        traceparent: None,
+    };
     let Some(wishes) = group.wishes() else {
         return group.wire().message(out, &plain);
     };

@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use meridian_proto::json::SUBPROTOCOL;
+use meridian_proto::{Wire, json, pb};
 use sha1::{Digest, Sha1};
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -31,8 +31,8 @@ const HEADERS_MAX: usize = 64;
 /// A socket after its upgrade.
 pub(crate) struct Upgraded {
     pub(crate) stream: TcpStream,
-    /// Whether the client offers a subprotocol that is served. A client cannot read the status of
-    /// a refused upgrade, so others are upgraded first and then told by a close code.
+    /// What the client's offer of subprotocols came to. A client cannot read the status of a
+    /// refused upgrade, so one with only others is upgraded first and then told by a close code.
     pub(crate) subprotocol: Subprotocol,
     /// What the client sent behind its request.
     pub(crate) ahead: Bytes,
@@ -41,10 +41,33 @@ pub(crate) struct Upgraded {
 /// What a client's offer of subprotocols came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subprotocol {
-    /// JSON, offered or by default.
-    Json,
+    /// None was offered: JSON, and no answer about it.
+    Unasked,
+    /// The first in the client's order of preference that is served.
+    Agreed(Wire),
     /// Only others were offered.
     Unserved,
+}
+
+/// The subprotocols that are served, and what they put on a connection.
+const SERVED: [(&str, Wire); 2] =
+    [(json::SUBPROTOCOL, Wire::JsonText), (pb::SUBPROTOCOL, Wire::PbBinary)];
+
+impl Subprotocol {
+    /// How items are put on the connection. Who is only told that nothing is served gets a close
+    /// frame, which is the same on each.
+    pub(crate) fn wire(self) -> Wire {
+        match self {
+            Self::Agreed(wire) => wire,
+            Self::Unasked | Self::Unserved => Wire::JsonText,
+        }
+    }
+
+    /// The name to answer with.
+    fn name(self) -> Option<&'static str> {
+        let Self::Agreed(agreed) = self else { return None };
+        SERVED.into_iter().find(|(_, wire)| *wire == agreed).map(|(name, _)| name)
+    }
 }
 
 /// Serves one HTTP request. `Some` if it was an upgrade.
@@ -140,26 +163,31 @@ fn upgrade(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal
     let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(KEY_SUFFIX).finalize());
     let accept = HeaderValue::from_str(&accept).expect("base64 is a header value");
     answer.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    let is_offered = headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL);
-    if is_offered && subprotocol(headers) == Subprotocol::Json {
-        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    if let Some(name) = subprotocol(headers).name() {
+        answer.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
     }
     Ok(response)
 }
 
 fn subprotocol(headers: &HeaderMap) -> Subprotocol {
-    let offer = header::SEC_WEBSOCKET_PROTOCOL;
-    if !headers.contains_key(&offer) || has_token(headers, offer, SUBPROTOCOL) {
-        Subprotocol::Json
-    } else {
-        Subprotocol::Unserved
+    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        return Subprotocol::Unasked;
     }
+    let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL);
+    let served = offered
+        .find_map(|offer| SERVED.into_iter().find(|(name, _)| offer.eq_ignore_ascii_case(name)));
+    served.map_or(Subprotocol::Unserved, |(_, wire)| Subprotocol::Agreed(wire))
 }
 
 /// Whether a comma-separated header holds a token, ignoring case.
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|part| part.eq_ignore_ascii_case(token))
+}
+
+/// The tokens of a comma-separated header, in order.
+fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

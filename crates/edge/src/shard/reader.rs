@@ -11,8 +11,8 @@ use bytes::Bytes;
 use fastwebsockets::{
     CloseCode as RfcCloseCode, OpCode, Role, WebSocketError, after_handshake_split,
 };
-use meridian_proto::CloseCode;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
+use meridian_proto::{CloseCode, Wire, json, pb};
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
@@ -155,10 +155,17 @@ fn handle(
     payload: &[u8],
 ) -> Result<(), End> {
     match opcode {
+        OpCode::Text if connection.wire == Wire::PbBinary => {
+            Err(End::Close(CloseCode::Unsupported, "text frame on a binary protocol"))
+        }
         OpCode::Text => {
             let text = std::str::from_utf8(payload);
             let text = text.map_err(|_| End::Close(CloseCode::InvalidUtf8, "invalid UTF-8"))?;
-            commands::perform(shard, connection, text);
+            commands::perform(shard, connection, json::commands(text));
+            Ok(())
+        }
+        OpCode::Binary if connection.wire == Wire::PbBinary => {
+            commands::perform(shard, connection, pb::commands(payload));
             Ok(())
         }
         OpCode::Ping => {

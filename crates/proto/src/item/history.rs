@@ -1,9 +1,8 @@
 //! The answer to `history`: a page of stored messages, what is missing in it, and where to go on.
 
 use crate::command::{HeaderValues, Headers, Position};
-use crate::payload::{Content, Payload};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::payload::{Content, Kind, Payload, Raw};
+use crate::wire::Wire;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::io;
@@ -48,9 +47,9 @@ pub struct HistoryMessage {
     /// Payload as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub t: Option<String>,
-    /// Payload as base64.
+    /// Payload as bytes, in JSON as base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub b: Option<String>,
+    pub b: Option<Raw>,
     /// The headers asked for.
     #[serde(default, skip_serializing_if = "Headers::is_empty")]
     pub h: Headers,
@@ -86,7 +85,8 @@ impl HistoryReply {
 }
 
 impl HistoryMessage {
-    /// A message with the headers that were asked for, in order of appearance.
+    /// A message with the headers that were asked for, in order of appearance. On the binary wire
+    /// JSON keeps the white space around it, which a JSON body cannot hold.
     #[must_use]
     pub fn new(
         subject: &[u8],
@@ -94,14 +94,18 @@ impl HistoryMessage {
         payload: Payload<'_>,
         headers: &[(&str, &str)],
         traceparent: Option<&str>,
+        wire: Wire,
     ) -> Self {
         let (mut d, mut t, mut b) = (None, None, None);
         match payload {
             Payload::Empty => {}
+            Payload::Json(json) if wire == Wire::PbBinary && json.trim_ascii() != json => {
+                b = Some(Raw { kind: Kind::Json, bytes: json.into() });
+            }
             // What was classified as JSON reads as JSON.
             Payload::Json(json) => d = RawValue::from_string(json.into()).ok(),
             Payload::Text(text) => t = Some(text.into()),
-            Payload::Bytes(bytes) => b = Some(STANDARD.encode(bytes)),
+            Payload::Bytes(bytes) => b = Some(Raw::new(bytes.into())),
         }
         let (s, h) = (String::from_utf8_lossy(subject).into_owned(), gathered(headers));
         Self { s, q: sequence, d, t, b, h, tp: traceparent.map(Into::into) }
@@ -110,7 +114,7 @@ impl HistoryMessage {
     /// The payload's spelling.
     #[must_use]
     pub fn content(&self) -> Content<'_> {
-        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_deref() }
+        Content { d: self.d.as_deref(), t: self.t.as_deref(), b: self.b.as_ref() }
     }
 
     /// Bytes of the message in JSON: what counts for a page, in whichever codec it travels.
@@ -171,9 +175,17 @@ mod tests {
                 r#"{"s":"a.b","q":7,"b":"/wA=","h":{"x-kind":"k","x-tag":["a","b","c"]}}"#,
             ),
         ] {
-            let message = HistoryMessage::new(b"a.b", 7, payload, headers, None);
+            let message = HistoryMessage::new(b"a.b", 7, payload, headers, None, Wire::JsonText);
             assert_eq!(serde_json::to_string(&message).unwrap(), expected);
             assert_eq!(message.json_bytes(), expected.len());
         }
+    }
+
+    #[test]
+    fn white_space_around_json_is_kept_where_it_can_be() {
+        let spaced = Payload::Json(" 1\n");
+        let message = |wire| HistoryMessage::new(b"a", 7, spaced, &[], None, wire);
+        assert_eq!(message(Wire::PbBinary).content().payload(), spaced);
+        assert_eq!(message(Wire::JsonText).content().payload(), Payload::Json("1"));
     }
 }

@@ -2,28 +2,12 @@
 
 use crate::codes::ErrorCode;
 use crate::command::{Body, Command};
-use crate::item::{Failure, Item, Reply};
+use crate::decode_error::{DecodeError, refuse, shorten};
+use crate::item::{Item, Reply};
 use crate::limits::COMMANDS_PER_FRAME_MAX;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
-
-/// Why a line is not a command, or not an item.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum DecodeError {
-    /// Not one JSON object: nobody can tell what it answers, so the connection must close.
-    #[error("not a JSON object: {0}")]
-    NotAnObject(String),
-    /// More lines than one frame may hold.
-    #[error("more than {COMMANDS_PER_FRAME_MAX} commands in a frame: split it")]
-    TooManyCommands,
-    /// An object, but not a well-formed command: the sender is told, and the connection goes on.
-    #[error("{}", .1.msg)]
-    Refused(Option<u32>, Failure),
-}
-
-/// Longest text of a refusal in bytes.
-const DETAIL_BYTES_MAX: usize = 200;
 
 /// The fields of a line in order of appearance, repeated ones included: a map would hide them.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
@@ -140,19 +124,6 @@ fn body<T: DeserializeOwned>(
     }
     serde_json::from_str(raw.get())
         .or_else(|error| refuse(id, ErrorCode::BadRequest, format!("malformed {name}: {error}")))
-}
-
-fn refuse<T>(id: Option<u32>, code: ErrorCode, detail: String) -> Result<T, DecodeError> {
-    Err(DecodeError::Refused(id, Failure::new(code, shorten(detail))))
-}
-
-/// serde quotes the value that it refuses, which may be as long as the message.
-fn shorten(mut detail: String) -> String {
-    if detail.len() > DETAIL_BYTES_MAX {
-        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
-        detail.push('…');
-    }
-    detail
 }
 
 impl<'a> Fields<'a> {

@@ -132,6 +132,7 @@ mod tests {
     const PLAIN: Outgoing<'_> = Outgoing {
         i: 7,
         subject: b"orders.eu.1",
+        naming: crate::outgoing::Naming::Needed,
         sequence: None,
         epoch: None,
         origin: Origin::Live,

@@ -5,8 +5,9 @@ mod decode;
 mod encode;
 mod message;
 
+pub use crate::decode_error::DecodeError;
 pub use crate::outgoing::{Origin, Outgoing};
-pub use decode::{DecodeError, commands, item, items};
+pub use decode::{commands, item, items};
 pub(crate) use encode::close;
 pub use encode::{command, item as write_item};
 pub(crate) use message::decimal;

@@ -145,7 +145,7 @@ impl Shard {
             let headers = wanted_headers(block, &page.wishes);
             let traceparent = page.wishes.trace.then(|| sampled_traceparent(block)).flatten();
             let (subject, sequence) = (&stored.subject, stored.sequence);
-            HistoryMessage::new(subject, sequence, payload, &headers, traceparent)
+            HistoryMessage::new(subject, sequence, payload, &headers, traceparent, page.wishes.wire)
         };
         stored.iter().map(shape).collect()
     }
