@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// For anything that a loaded two-core machine may take; nothing here is measured.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A mirror whose server was away asks its home again after 40 s and more.
+const MIRROR_DEADLINE: Duration = Duration::from_secs(300);
+
 const POLL: Duration = Duration::from_millis(50);
 
 const FILE: &str = r#"
@@ -74,6 +77,20 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Waits until every copy is as it must be.
+async fn until_well(file: &PathBuf) {
+    let give_up_at = Instant::now() + MIRROR_DEADLINE;
+    loop {
+        let status = streams(file, &["status"]).await;
+        if status.status.success() {
+            return;
+        }
+        let text = String::from_utf8_lossy(&status.stdout).into_owned();
+        assert!(Instant::now() < give_up_at, "not well: {text}");
+        sleep(POLL).await;
+    }
+}
+
 fn problems(status: &Output) -> Vec<Value> {
     let status: Value = serde_json::from_slice(&status.stdout).unwrap();
     let copies = status["copies"].as_array().unwrap();
@@ -97,6 +114,8 @@ async fn streams_are_planned_made_shown_and_purged() {
     assert!(applied.starts_with(r#"{"created":["ORDERS_1","ORDERS_1_us","#), "{applied}");
     assert_eq!(stdout(&streams(&file, &["plan"]).await), "no changes\n");
     assert_eq!(stdout(&streams(&file, &["apply"]).await), "no changes\n");
+    // A mirror that was made just now has not heard of home yet.
+    until_well(&file).await;
     let status = streams(&file, &["status", "--json"]).await;
     assert_eq!((status.status.code(), problems(&status)), (Some(0), vec![]));
     assert!(stdout(&streams(&file, &["status"]).await).contains("ORDERS_1_ap  ap"));
@@ -112,16 +131,50 @@ async fn streams_are_planned_made_shown_and_purged() {
     let unknown = streams(&file, &["purge", "invoices", "--yes"]).await;
     assert_eq!(unknown.status.code(), Some(2), "{}", stderr(&unknown));
     assert!(stderr(&unknown).contains("there are: orders"), "{}", stderr(&unknown));
-    // A mirror that was made just now has not heard of home yet.
-    let give_up_at = Instant::now() + DEADLINE;
-    while stdout(&streams(&file, &["status"]).await).contains("never") {
-        assert!(Instant::now() < give_up_at, "mirrors do not hear of home");
-        sleep(POLL).await;
-    }
     let purged = stdout(&streams(&file, &["purge", "orders", "--yes"]).await);
     assert!(purged.contains("ORDERS_1_us  us      0\n"), "{purged}");
     assert!(purged.contains("epoch: ORDERS_1@"), "{purged}");
     assert_eq!(stdout(&streams(&file, &["plan"]).await), "no changes\n");
+}
+
+#[tokio::test]
+async fn a_mirror_is_promoted_when_home_is_lost_once_that_is_confirmed() {
+    let mut mesh = Mesh::start().await;
+    let url = mesh.cluster.region("us").unwrap().nats_url();
+    let text = FILE.replace("SERVER", &url);
+    let file = mesh.file("edge.toml", &text);
+    stdout(&streams(&file, &["apply"]).await);
+    mesh.cluster.kill_region("eu").await.unwrap();
+    let promote = ["promote", "orders", "--to", "us"];
+
+    let refused = streams(&file, &promote).await;
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    let shown = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(shown.starts_with("promote ORDERS_1_us in us (namespace orders)\n"), "{shown}");
+    assert!(shown.contains("    subjects: orders.> -> _mrd.retired.ORDERS_1\n"), "{shown}");
+    let status = streams(&file, &["status", "--json"]).await;
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["copies"][0]["readonly"], true, "{status}");
+    assert_eq!(status["copies"][1]["status"]["mirror_of"], "ORDERS_1", "nothing was changed");
+    assert_eq!(status["meta_leader"], true, "{status}");
+
+    let promoted = streams(&file, &[&promote[..], &["--yes"]].concat()).await;
+    assert_eq!(promoted.status.code(), Some(0), "{}", stderr(&promoted));
+    let said = stderr(&promoted);
+    assert!(said.contains("home = \"us\"\nhome_stream = \"ORDERS_1_us\"\n"), "{said}");
+    let again = stdout(&streams(&file, &promote).await);
+    assert!(again.starts_with("ORDERS_1_us in us is the home stream; nothing to do\n"), "{again}");
+    let lines = "home = \"us\"\nhome_stream = \"ORDERS_1_us\"";
+    let after = mesh.file("after.toml", &text.replace("home = \"eu\"", lines));
+    let status = streams(&after, &["status", "--json"]).await;
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let state = |index: usize| {
+        let copy = &status["copies"][index];
+        (copy["stream"].as_str().unwrap(), copy["readonly"].as_bool().unwrap())
+    };
+    assert_eq!([state(1), state(2)], [("ORDERS_1_us", false), ("ORDERS_1_ap", false)]);
+    let nowhere = streams(&file, &["promote", "orders", "--to", "mars"]).await;
+    assert_ne!(nowhere.status.code(), Some(0), "{}", stderr(&nowhere));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 pub enum Notice {
     /// The edge will close soon: go where it says.
     GoAway(GoAway),
-    /// Which regions the edge no longer hears; empty when all are back.
+    /// What does not work in the mesh, as the edge sees it; empty when everything does.
     Mesh(Mesh),
     /// A command without an id failed.
     Error(Failure),

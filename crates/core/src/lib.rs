@@ -1,9 +1,10 @@
 //! What must happen: the session machine, the interest table, the outbox, the clockwork of
-//! heartbeats and the watch over regions. Time is passed in and effects are returned.
+//! heartbeats and the watches over regions and copies. Time is passed in and effects are returned.
 //!
 //! Not for: sockets, NATS, clocks, tokio. `meridian-edge` performs what this crate decides, so
 //! that every decision is tested without a port or a sleep.
 
+pub mod copies;
 pub mod durable;
 pub mod interest;
 pub mod namespace;

@@ -1,6 +1,7 @@
 //! The admin listener: `/healthz` (the process lives), `/readyz` (clients may come), `/stats`.
 //! Unauthenticated and for operators only; by default on loopback.
 
+use crate::copies::CopiesReport;
 use crate::shard::{Orders, Report};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -31,6 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Admin {
     reports: Vec<Arc<Report>>,
     orders: watch::Receiver<Orders>,
+    copies: watch::Receiver<CopiesReport>,
 }
 
 /// Serves until the edge ends.
@@ -68,8 +70,12 @@ pub(crate) async fn run(listener: std::net::TcpListener, admin: Admin) {
 }
 
 impl Admin {
-    pub(crate) fn new(reports: Vec<Arc<Report>>, orders: watch::Receiver<Orders>) -> Self {
-        Self { reports, orders }
+    pub(crate) fn new(
+        reports: Vec<Arc<Report>>,
+        orders: watch::Receiver<Orders>,
+        copies: watch::Receiver<CopiesReport>,
+    ) -> Self {
+        Self { reports, orders, copies }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -97,9 +103,12 @@ impl Admin {
     fn stats(&self) -> Response<Full<Bytes>> {
         let numbers: crate::shard::Numbers =
             self.reports.iter().map(|report| report.numbers()).sum();
+        let copies = self.copies.borrow().clone();
         let body = serde_json::json!({
             "nats_connected": self.reports.iter().all(|report| report.is_nats_connected()),
-            "degraded": self.orders.borrow().degraded,
+            "degraded": self.orders.borrow().mesh.degraded,
+            "namespaces": copies.namespaces,
+            "meta_leader": copies.meta_leader,
             "draining": self.orders.borrow().drain.is_some(),
             "numbers": numbers,
         });

@@ -232,6 +232,9 @@ pub struct StreamSection {
     pub epoch: u32,
     /// The region that writes go to.
     pub home: String,
+    /// The home stream's name, if a mirror was promoted. Default: name and epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home_stream: Option<String>,
     /// Servers of a region that store each message: 1, 3 or 5.
     #[serde(default = "one_replica")]
     pub replicas: usize,

@@ -1,13 +1,14 @@
-//! The control plane of an edge: its region's heartbeat, and the watch over the other regions.
+//! The control plane of an edge: its region's heartbeat, and the watch over the other regions and
+//! over the region's copies (`copies`).
 //!
 //! Not on the message path: it has a NATS connection of its own, by async-nats, and reaches the
 //! shards by one snapshot that they look at when it changes.
 
 use crate::config::Config;
+use crate::copies::{CopiesReport, Watching};
 use crate::shard::Orders;
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::streams::{Streams, copy_name};
 use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,19 +26,14 @@ const CHECK: Duration = Duration::from_millis(250);
 /// How long to wait before the control connection is made anew after it failed for good.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How often the region's copies are looked at, once all are there.
-const COPY_LOOK: Duration = Duration::from_secs(5);
-
-/// How often before that: somebody waits.
-const COPY_LOOK_FIRST: Duration = Duration::from_millis(500);
-
-/// How long one look may take, in ms.
-const COPY_PATIENCE_MS: u64 = 2_000;
-
 /// Runs until the edge ends.
-pub(crate) async fn run(config: Arc<Config>, orders: watch::Sender<Orders>) {
+pub(crate) async fn run(
+    config: Arc<Config>,
+    orders: watch::Sender<Orders>,
+    report: watch::Sender<CopiesReport>,
+) {
     loop {
-        let Err(error) = converse(&config, &orders).await;
+        let Err(error) = converse(&config, &orders, &report).await;
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
     }
@@ -46,6 +42,7 @@ pub(crate) async fn run(config: Arc<Config>, orders: watch::Sender<Orders>) {
 async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
+    report: &watch::Sender<CopiesReport>,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
     let servers: Result<Vec<ServerUrl>, _> =
         config.nats.servers.iter().map(|server| server.parse()).collect();
@@ -61,12 +58,8 @@ async fn converse(
     let now_ms = || started.elapsed().as_millis() as u64;
     let regions = config.mesh.regions.iter().cloned();
     let mut watch = RegionWatch::new(regions, config.mesh.silence_ms, now_ms());
-    let copies: Vec<String> = config
-        .durable_namespaces()
-        .iter()
-        .map(|namespace| copy_name(namespace, &config.edge.region))
-        .collect();
-    let looking = watch_copies(&control, copies, orders);
+    let (namespaces, region) = (config.durable_namespaces(), &config.edge.region);
+    let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -94,38 +87,8 @@ async fn converse(
             // Cancel-safe.
             _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");
-                orders.send_modify(|orders| orders.degraded = degraded);
+                orders.send_modify(|orders| orders.mesh.degraded = degraded);
             },
         }
-    }
-}
-
-/// Looks at the region's copies again and again, and tells the shards their epochs. A copy that
-/// cannot be asked keeps the epoch it had: its stream goes on.
-async fn watch_copies(control: &Control, copies: Vec<String>, orders: &watch::Sender<Orders>) {
-    if copies.is_empty() {
-        return std::future::pending().await;
-    }
-    let streams = Streams::new(control).with_patience_ms(COPY_PATIENCE_MS);
-    loop {
-        let mut is_complete = true;
-        for copy in &copies {
-            let known = orders.borrow().epochs.get(copy).cloned();
-            match streams.copy_status(copy).await {
-                Ok(status) if status.epoch.is_some() && status.epoch != known => {
-                    let epoch = status.epoch.unwrap_or_default();
-                    info!(copy, epoch, "the region's copy is there");
-                    orders.send_modify(|orders| {
-                        orders.epochs.insert(copy.clone(), epoch);
-                    });
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    debug!(copy, %error, "the region's copy does not answer");
-                    is_complete &= known.is_some();
-                }
-            }
-        }
-        sleep(if is_complete { COPY_LOOK } else { COPY_LOOK_FIRST }).await;
     }
 }

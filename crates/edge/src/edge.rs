@@ -4,6 +4,7 @@
 use crate::admin;
 use crate::config::Config;
 use crate::control;
+use crate::copies::CopiesReport;
 use crate::error::Error;
 use crate::page::Page;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
@@ -105,8 +106,10 @@ impl Edge {
     /// # Errors
     /// When a shard or the admin listener fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let control = tokio::spawn(control::run(Arc::clone(&self.config), self.orders.clone()));
-        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe());
+        let (copies, copies_seen) = watch::channel(CopiesReport::default());
+        let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
+        let control = tokio::spawn(control::run(config, orders, copies));
+        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let mut failures = FirstFailure(self.shards);
         let early = tokio::select! {

@@ -6,6 +6,7 @@
 mod admin;
 pub mod config;
 mod control;
+mod copies;
 mod edge;
 mod error;
 mod page;

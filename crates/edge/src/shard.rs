@@ -39,6 +39,7 @@ use meridian_core::wheel::Wheel;
 use meridian_core::{Interest, Policy};
 use meridian_nats::{ConnectOptions, ServerUrl};
 use meridian_proto::guard::GuardLimits;
+use meridian_proto::item::Mesh;
 use meridian_proto::{CloseCode, Wire};
 use report::Counters;
 use slab::Slab;
@@ -106,8 +107,8 @@ pub(crate) struct Shard {
     pub(crate) batch: RefCell<Batch>,
     pub(crate) wheel: RefCell<Wheel<Due>>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
-    /// Regions that the edge no longer hears, as last ordered.
-    pub(crate) degraded: RefCell<Vec<String>>,
+    /// What does not work in the mesh, as last ordered.
+    pub(crate) mesh: RefCell<Mesh>,
     pub(crate) counters: Counters,
     /// Sockets that are not yet connections.
     pub(crate) handshakes: Cell<usize>,
@@ -190,7 +191,7 @@ impl Shard {
             batch: RefCell::default(),
             wheel: RefCell::new(Wheel::new(0)),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
-            degraded: RefCell::default(),
+            mesh: RefCell::default(),
             counters: Counters::default(),
             handshakes: Cell::new(0),
             next_generation: Cell::new(0),

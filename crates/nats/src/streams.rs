@@ -16,6 +16,8 @@ mod error;
 mod existing;
 mod namespace;
 mod plan;
+mod promote;
+mod promotion;
 mod purge;
 mod status;
 
@@ -28,5 +30,7 @@ pub use namespace::{
     DurableNamespace, copy_name, home_stream_name, live_subject_prefix, mirror_stream_name,
 };
 pub use plan::{Action, Plan, Step, plan};
+pub use promote::Promoted;
+pub use promotion::{OldHome, Promotion, Survey, promotion};
 pub use purge::{PurgeReport, PurgedCopy};
 pub use status::CopyStatus;

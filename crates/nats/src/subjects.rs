@@ -16,6 +16,11 @@ pub fn heartbeat(region: &str) -> String {
     format!("{HEARTBEAT_PREFIX}{region}")
 }
 
+/// The only subject of a stream that must take nothing any more. Nobody publishes on it.
+pub fn retired(stream: &str) -> String {
+    format!("{INTERNAL_ROOT}.retired.{stream}")
+}
+
 /// Whose heartbeat a subject is; None for any other subject.
 pub fn heartbeat_region(subject: &str) -> Option<&str> {
     let region = subject.strip_prefix(HEARTBEAT_PREFIX)?;
@@ -36,7 +41,7 @@ mod tests {
 
     #[test]
     fn every_internal_subject_begins_with_the_root() {
-        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu")] {
+        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu"), &retired("ORDERS_1")] {
             assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
         }
     }

@@ -32,7 +32,7 @@ pub enum Item {
     Unsubscribed(Unsubscribed),
     /// The edge will close soon; go elsewhere.
     GoAway(GoAway),
-    /// Which regions this edge no longer hears.
+    /// What does not work in the mesh.
     Mesh(Mesh),
     /// A push that this version does not know: to be skipped.
     Unknown(String),
@@ -254,11 +254,18 @@ pub struct GoAway {
     pub deadline_ms: u64,
 }
 
-/// Which regions this edge no longer hears; empty when all are back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What does not work in the mesh, as this edge sees it; empty when everything does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mesh {
-    /// Region names, sorted.
+    /// Regions that the edge no longer hears, sorted.
+    #[serde(default)]
     pub degraded: Vec<String>,
+    /// Durable namespaces whose copy in the edge's region is behind home, or may be, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
+    /// Durable namespaces whose home is lost: nothing can be stored, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readonly: Vec<String>,
 }
 
 fn known_code<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<ErrorCode, D::Error> {
@@ -279,6 +286,14 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl Mesh {
+    /// Whether everything works.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        *self == Self::default()
     }
 }
 

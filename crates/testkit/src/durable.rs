@@ -26,6 +26,7 @@ pub fn with_orders(config: &mut Config) {
             name: None,
             epoch: 1,
             home: "eu".into(),
+            home_stream: None,
             replicas: 1,
             max_age_s: 0,
             max_messages_per_subject: 0,

@@ -9,7 +9,7 @@ use meridian_testkit::{TestMesh, TestMeshOptions, eventually, next_message, next
 
 async fn degraded(notices: &mut Notices) -> Vec<String> {
     match next_notice(notices).await {
-        Notice::Mesh(Mesh { degraded }) => degraded,
+        Notice::Mesh(Mesh { degraded, .. }) => degraded,
         other => panic!("not a notice about the mesh: {other:?}"),
     }
 }

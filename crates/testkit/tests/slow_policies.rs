@@ -47,6 +47,7 @@ fn configure(config: &mut Config) {
             name: None,
             epoch: 1,
             home: home.into(),
+            home_stream: None,
             replicas: 1,
             max_age_s: 0,
             max_messages_per_subject: 0,

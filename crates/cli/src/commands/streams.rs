@@ -2,6 +2,7 @@
 //! an edge's configuration; what that means is `meridian-nats`'s.
 
 mod config_file;
+mod promote;
 mod report;
 
 use crate::exit::{Error, Exit};
@@ -56,6 +57,23 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Make a region's mirror the home stream: when home is lost, or in order to move it.
+    ///
+    /// Shows what would be done, and does it with --yes only. If home answers, it hands over and
+    /// nothing is lost. If it does not, the epoch changes: what home had acknowledged and the
+    /// mirror has not copied is lost to the mesh.
+    Promote {
+        /// The namespace's name.
+        namespace: String,
+        /// The region whose mirror becomes home.
+        #[arg(long, value_name = "REGION")]
+        to: String,
+        /// Really do it.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Show every copy and how far it is behind. Ends with code 6 if one is missing or differs.
     Status {
         #[command(flatten)]
@@ -83,6 +101,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
         Action::Apply { place, yes } => signals.race(apply(&place, confirm(yes))).await,
         Action::Purge { namespace, subject, yes, place } => {
             signals.race(purge(&place, &namespace, subject.as_deref(), confirm(yes))).await
+        }
+        Action::Promote { namespace, to, yes, place } => {
+            signals.race(promote::promote(&place, &namespace, &to, confirm(yes))).await
         }
         Action::Status { place } => signals.race(status(&place)).await,
     }
@@ -133,11 +154,7 @@ async fn purge(
     confirm: Confirm,
 ) -> Result<Exit, Error> {
     let file = StreamsFile::read(&place.config)?;
-    let found = file.namespaces.iter().find(|namespace| namespace.name == name);
-    let namespace = found.ok_or_else(|| {
-        let known: Vec<&str> = file.namespaces.iter().map(|n| n.name.as_str()).collect();
-        Error::Usage(format!("no durable namespace {name:?}; there are: {}", known.join(", ")))
-    })?;
+    let namespace = file.namespace(name)?;
     let streams = connect(place, &file).await?;
     let purged = streams.purge(namespace, &file.regions, filter, now_s(), confirm).await?;
     let text = if place.json { report::json(&purged) } else { report::purged(&purged) };
@@ -167,10 +184,15 @@ async fn status(place: &Place) -> Result<Exit, Error> {
             copies.push(CopyReport::new(&namespace.name, region, is_home, stream, status));
         }
     }
-    report::compare_epochs(&mut copies);
-    let text = if place.json { report::status_json(&copies) } else { report::status(&copies) };
+    report::compare_homes(&mut copies);
+    let has_meta_leader = streams.has_meta_leader().await?;
+    let text = if place.json {
+        report::status_json(&copies, has_meta_leader)
+    } else {
+        report::status(&copies, has_meta_leader)
+    };
     terminal::data(text.as_bytes())?;
-    let is_well = copies.iter().all(|copy| copy.problem.is_none());
+    let is_well = has_meta_leader && copies.iter().all(|copy| copy.problem.is_none());
     Ok(if is_well { Exit::Ok } else { Exit::CheckFailed })
 }
 
@@ -202,7 +224,9 @@ fn now_s() -> u64 {
 pub(crate) fn exit_of(error: &StreamsError) -> Exit {
     match error {
         StreamsError::Invalid { .. } | StreamsError::NotConfirmed { .. } => Exit::Usage,
-        StreamsError::NoMetaLeader { .. } | StreamsError::Unanswered { .. } => Exit::Timeout,
+        StreamsError::NoMetaLeader { .. }
+        | StreamsError::Unanswered { .. }
+        | StreamsError::NotCaughtUp { .. } => Exit::Timeout,
         StreamsError::Connection(error) => match error {
             NatsError::Address(_) => Exit::Usage,
             NatsError::Unauthorized { .. } => Exit::Forbidden,

@@ -7,7 +7,7 @@ use crate::target::Target;
 use crate::terminal::{self, Paint, harmless, talk, talk_error};
 use meridian_client::{Client, Event, Notice, Notices, SubscribeOptions, Subscription};
 use meridian_proto::Filter;
-use meridian_proto::item::Gap;
+use meridian_proto::item::{Gap, Mesh};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -208,13 +208,7 @@ fn say(notice: &Notice) {
                 away.deadline_ms
             ));
         }
-        Notice::Mesh(mesh) if mesh.degraded.is_empty() => talk("all regions are heard again"),
-        Notice::Mesh(mesh) => {
-            let regions = harmless(&mesh.degraded.join(", "));
-            talk(&format!(
-                "the edge no longer hears {regions}: messages from there may be missing"
-            ));
-        }
+        Notice::Mesh(mesh) => mesh_lines(mesh).iter().for_each(|line| talk(&harmless(line))),
         Notice::Error(failure) => talk_error(&harmless(&failure.msg)),
         Notice::Missed(count) => talk(&format!("{count} notices were dropped")),
         // The subscription ends too, and `finish` says why.
@@ -237,6 +231,21 @@ fn gap_line(messages: u64, gap: &Gap) -> String {
     };
     let advice = "fetch the current state again if you need it";
     format!("gap after message {messages}: {what}{range}: {advice}")
+}
+
+/// What a notice about the mesh says, one line each.
+fn mesh_lines(mesh: &Mesh) -> Vec<String> {
+    if mesh.is_well() {
+        return vec!["the mesh is whole again".into()];
+    }
+    let Mesh { degraded, stale, readonly } = mesh;
+    let says = [
+        (degraded, "the edge no longer hears", ": messages from there may be missing"),
+        (stale, "behind in this region, or may be:", ": messages come late"),
+        (readonly, "nothing can be stored in", ": its home region does not answer"),
+    ];
+    let says = says.into_iter().filter(|(names, ..)| !names.is_empty());
+    says.map(|(names, before, after)| format!("{before} {}{after}", names.join(", "))).collect()
 }
 
 #[cfg(test)]
@@ -270,6 +279,17 @@ mod tests {
         assert_eq!(exit(Some(3), 2, 0, &End::TimedOut), Exit::Timeout);
         assert_eq!(exit(None, 0, 0, &End::TimedOut), Exit::Timeout);
         assert_eq!(exit(None, 1, 0, &End::TimedOut), Exit::Ok);
+    }
+
+    #[test]
+    fn a_notice_about_the_mesh_is_a_line_for_each_trouble() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let mut mesh = Mesh { degraded: names(&["ap", "eu"]), ..Mesh::default() };
+        let lines = mesh_lines(&mesh);
+        assert_eq!(lines, ["the edge no longer hears ap, eu: messages from there may be missing"]);
+        (mesh.stale, mesh.readonly) = (names(&["orders"]), names(&["orders"]));
+        assert_eq!(mesh_lines(&mesh).len(), 3);
+        assert_eq!(mesh_lines(&Mesh::default()), ["the mesh is whole again"]);
     }
 
     #[test]

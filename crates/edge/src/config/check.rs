@@ -165,6 +165,7 @@ pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
         stream: stream.name.clone().unwrap_or(name),
         epoch: stream.epoch,
         home: stream.home.clone(),
+        home_stream: stream.home_stream.clone(),
         replicas: stream.replicas,
         max_age_s: stream.max_age_s,
         max_messages_per_subject: stream.max_messages_per_subject,

@@ -11,7 +11,7 @@ use meridian_core::session::{
     Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
 };
 use meridian_proto::command::{Ack, Command};
-use meridian_proto::item::{Failure, Item, Mesh, PublishReply, Reply};
+use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
 use std::rc::Rc;
 
@@ -56,9 +56,9 @@ fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
             *connection.session.borrow_mut() = Some(session);
             shard.counters.add_session();
             connection.send(shard, &reply);
-            let degraded = shard.degraded.borrow().clone();
-            if wants_mesh && !degraded.is_empty() {
-                connection.send(shard, &Item::Mesh(Mesh { degraded }));
+            let mesh = shard.mesh.borrow().clone();
+            if wants_mesh && !mesh.is_well() {
+                connection.send(shard, &Item::Mesh(mesh));
             }
         }
     }
@@ -83,6 +83,9 @@ fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
             connection.send(shard, &item);
         }
         Effect::Publish { id: Some(id), message, proof: PublishProof::Stored } => {
+            if let Some(failure) = shard.lost_home(&message.subject) {
+                return connection.send(shard, &Item::Error(Some(id), failure));
+            }
             let has_id = message.headers.iter().any(|(name, _)| name == "Nats-Msg-Id");
             let repeat = if has_id { Repeat::Once } else { Repeat::Twice };
             let (member, purpose) = (connection.key, Purpose::Stored(repeat));

@@ -3,17 +3,21 @@
 use super::Shard;
 use super::connection::SharedItem;
 use meridian_core::session::MeshNotices;
-use meridian_proto::item::{Item, Mesh};
+use meridian_proto::item::{Failure, Item, Mesh};
+use meridian_proto::{ErrorCode, Subject};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tokio::sync::watch;
 
+/// When a publish is worth another try whose home is lost, in ms: about as often as home is asked.
+const STORE_AGAIN_MS: u64 = 1_000;
+
 /// Written by the control plane.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Orders {
-    /// Regions that the edge no longer hears, sorted.
-    pub(crate) degraded: Vec<String>,
+    /// What does not work in the mesh, as clients are told.
+    pub(crate) mesh: Mesh,
     /// Epochs of the region's copies that exist, by stream name.
     pub(crate) epochs: BTreeMap<String, String>,
     /// Set once, at the end.
@@ -30,17 +34,14 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let (degraded, epochs, drain) = {
-            let orders = orders.borrow_and_update();
-            (orders.degraded.clone(), orders.epochs.clone(), orders.drain)
-        };
+        let Orders { mesh, epochs, drain } = orders.borrow_and_update().clone();
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             return drain;
         }
-        if *shard.degraded.borrow() != degraded {
-            shard.tell_degraded(&degraded);
-            *shard.degraded.borrow_mut() = degraded;
+        if *shard.mesh.borrow() != mesh {
+            shard.tell_mesh(&mesh);
+            *shard.mesh.borrow_mut() = mesh;
         }
         if orders.changed().await.is_err() {
             return Drain { window_ms: 0 };
@@ -50,8 +51,8 @@ pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>
 
 impl Shard {
     /// Tells every session that asked for it.
-    fn tell_degraded(self: &Rc<Self>, degraded: &[String]) {
-        let item = SharedItem::new(Item::Mesh(Mesh { degraded: degraded.to_vec() }));
+    fn tell_mesh(self: &Rc<Self>, mesh: &Mesh) {
+        let item = SharedItem::new(Item::Mesh(mesh.clone()));
         for (_, connection) in self.connections.borrow().iter() {
             let notices =
                 connection.session.borrow().as_ref().map(|session| session.mesh_notices());
@@ -59,5 +60,17 @@ impl Shard {
                 connection.write(self, &[IoSlice::new(item.frame(connection.wire))]);
             }
         }
+    }
+
+    /// Why a publish on this subject cannot be stored, if that is known before it is sent: its
+    /// home is lost. The watch asks for home all the time, so this ends soon after home is back.
+    pub(super) fn lost_home(&self, subject: &Subject) -> Option<Failure> {
+        let mesh = self.mesh.borrow();
+        let namespace = self.policy.namespaces.of_subject(subject)?;
+        mesh.readonly.contains(&namespace.name).then(|| {
+            let msg = format!("the home region of {} does not answer", namespace.name);
+            let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+            Failure { after_ms: Some(STORE_AGAIN_MS), ..failure }
+        })
     }
 }

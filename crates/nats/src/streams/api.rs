@@ -107,7 +107,7 @@ impl Streams {
     }
 
     /// All streams that answer, and the names of those that do not.
-    async fn list(&self) -> Result<(Vec<ExistingStream>, Vec<String>), Error> {
+    pub(super) async fn list(&self) -> Result<(Vec<ExistingStream>, Vec<String>), Error> {
         #[derive(Deserialize)]
         struct Page {
             #[serde(default)]

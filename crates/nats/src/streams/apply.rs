@@ -1,13 +1,22 @@
 //! Performs a plan.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::info;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info};
 
 use super::api::{Streams, code};
-use super::copy_config::{CLUSTER_FIELD, CopyConfig, get};
+use super::copy_config::{CLUSTER_FIELD, CopyConfig, EPOCH_FIELD, get};
 use super::error::Error;
 use super::plan::{Action, Plan};
+
+/// Until a mirror must have copied what home has, before it is left to an operator's next run.
+/// After its server was away a mirror hears of home again only after 40 s (measured).
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether a person has agreed to the loss of stored messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +67,13 @@ impl Streams {
                     self.create(config).await?;
                     &mut applied.created
                 }
-                Action::Update { config, .. } => {
-                    self.update(&step.stream, |existing| config.over(Some(existing)))
-                        .await
-                        .map_err(|error| explain(error, config))?;
+                Action::Update { config, changes } => {
+                    if changes.iter().any(|change| change.field == EPOCH_FIELD)
+                        && let Some(origin) = config.origin()
+                    {
+                        self.catch_up(&config.stream, origin).await?;
+                    }
+                    self.update_to(config).await?;
                     &mut applied.updated
                 }
                 Action::Recreate { config, .. } => {
@@ -79,13 +91,40 @@ impl Streams {
         Ok(applied)
     }
 
+    /// Makes a stream. A mirror tells nobody of what it copies until it has what home has now.
     async fn create(&self, config: &CopyConfig) -> Result<(), Error> {
         let what = format!("STREAM.CREATE.{}", config.stream);
-        let created = self.call(&what, &config.over(None)).await;
+        let first = if config.origin().is_some() { &config.quiet() } else { config };
+        let created = self.call(&what, &first.over(None)).await;
         created.map_err(|error| explain(error, config))?;
         // It exists for the meta leader; wait until it exists for those who use it.
         self.info(&config.stream).await?;
-        Ok(())
+        let Some(origin) = config.origin() else { return Ok(()) };
+        self.catch_up(&config.stream, origin).await?;
+        self.update_to(config).await
+    }
+
+    async fn update_to(&self, config: &CopyConfig) -> Result<(), Error> {
+        let updated = self.update(&config.stream, |existing| config.over(Some(existing))).await;
+        updated.map_err(|error| explain(error, config))
+    }
+
+    /// Waits until a mirror has what its origin has at this moment.
+    pub(super) async fn catch_up(&self, mirror: &str, origin: &str) -> Result<(), Error> {
+        let give_up_at = Instant::now() + CATCH_UP_TIMEOUT;
+        let last_seq = self.info(origin).await?.state.last_seq;
+        loop {
+            let copied = self.info(mirror).await?.state.last_seq;
+            if copied >= last_seq {
+                return Ok(());
+            }
+            debug!(mirror, origin, copied, last_seq, "copying");
+            if Instant::now() >= give_up_at {
+                let (missing, waited_ms) = (last_seq - copied, CATCH_UP_TIMEOUT.as_millis() as u64);
+                return Err(Error::NotCaughtUp { stream: mirror.to_owned(), missing, waited_ms });
+            }
+            sleep(PAUSE).await;
+        }
     }
 
     /// Reads a stream's configuration, changes it, and sends it back whole.

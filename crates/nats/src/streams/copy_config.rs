@@ -19,7 +19,7 @@ pub(super) const EPOCH_FIELD: &str = "metadata/meridian.epoch";
 pub(super) const CLUSTER_FIELD: &str = "placement/cluster";
 
 /// Whose mirror it is.
-const MIRROR_FIELD: &str = "mirror/name";
+pub(super) const MIRROR_FIELD: &str = "mirror/name";
 
 /// What JetStream refuses to change in a stream that exists, or to take back.
 const FIXED_FIELDS: [&str; 5] = [MIRROR_FIELD, "storage", "retention", "allow_msg_ttl", "sealed"];
@@ -99,6 +99,19 @@ impl CopyConfig {
             (EPOCH_FIELD, json!(epoch)),
         ]);
         Self { stream: copy_name(namespace, region), fields }
+    }
+
+    /// The same without what edges look for: nothing is republished, and there is no epoch. So a
+    /// mirror fills up unheard, instead of sending all of history to those who want what is new.
+    pub(super) fn quiet(&self) -> Self {
+        let is_heard = |field: &str| field == EPOCH_FIELD || field.starts_with("republish/");
+        let fields = self.fields.iter().filter(|(field, _)| !is_heard(field)).cloned();
+        Self { stream: self.stream.clone(), fields: fields.collect() }
+    }
+
+    /// The stream that it mirrors.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.get(MIRROR_FIELD).as_str()
     }
 
     /// One field's value.
@@ -251,6 +264,17 @@ mod tests {
         assert_eq!(sent["num_replicas"], 1);
         assert_eq!(sent["description"], "by hand");
         assert_eq!(sent["metadata"]["_nats.level"], "5");
+    }
+
+    #[test]
+    fn a_quiet_mirror_copies_and_tells_nobody() {
+        let config = CopyConfig::of(&orders(), "us", "ORDERS_1@7");
+        let quiet = config.quiet().over(None);
+        assert_eq!(quiet["mirror"], json!({"name": "ORDERS_1"}));
+        assert!(quiet.get("republish").is_none(), "{quiet}");
+        assert_eq!(quiet["metadata"], json!({"meridian.namespace": "orders"}));
+        assert_eq!(config.changes(&quiet).len(), 3);
+        assert!(config.changes(&quiet).iter().all(FieldChange::is_possible));
     }
 
     #[test]

@@ -95,6 +95,20 @@ pub enum Error {
         waited_ms: u64,
     },
 
+    /// A mirror did not copy in time what home has. Nothing was taken away from home.
+    #[error(
+        "stream {stream} still lacks {missing} messages of home after {waited_ms} ms: see that it \
+         hears of home (`meridian streams status`), then run this again"
+    )]
+    NotCaughtUp {
+        /// The mirror.
+        stream: String,
+        /// How many messages home has more.
+        missing: u64,
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+
     /// JetStream said no for another reason.
     #[error("JetStream refused {what}: {message} (error {code})")]
     Refused {

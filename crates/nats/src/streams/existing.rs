@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::copy_config::{CLUSTER_FIELD, EPOCH_FIELD, NAMESPACE_FIELD, get};
+use super::copy_config::{CLUSTER_FIELD, EPOCH_FIELD, MIRROR_FIELD, NAMESPACE_FIELD, get};
+use crate::subjects::INTERNAL_ROOT;
 
 /// A stream that there is, ours or not. Made from an answer of JetStream's API.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,6 +70,17 @@ impl ExistingStream {
     /// How many messages it held.
     pub fn messages(&self) -> u64 {
         self.state.messages
+    }
+
+    /// The stream that it mirrors.
+    pub(super) fn mirror_of(&self) -> Option<&str> {
+        self.text(MIRROR_FIELD)
+    }
+
+    /// Whether it is a home stream: neither a mirror nor retired.
+    pub(super) fn takes_writes(&self) -> bool {
+        let is_public = |subject: &str| subject.split('.').next() != Some(INTERNAL_ROOT);
+        self.mirror_of().is_none() && self.subjects().any(is_public)
     }
 
     pub(super) fn subjects(&self) -> impl Iterator<Item = &str> {

@@ -26,6 +26,9 @@ pub struct DurableNamespace {
     pub epoch: u32,
     /// The region that writes go to.
     pub home: String,
+    /// The home stream's name if home is a mirror that was promoted, which keeps its name, for
+    /// instance `ORDERS_1_us`. `None`: stem and epoch.
+    pub home_stream: Option<String>,
     /// Servers of a region that store each message: 1, 3 or 5.
     pub replicas: usize,
     /// Messages are deleted when they are this old, in seconds; 0 means never.
@@ -38,14 +41,20 @@ pub struct DurableNamespace {
     pub duplicate_window_s: u64,
 }
 
-/// The name of the stream that writes go to, for instance `ORDERS_1`.
+/// The name of the stream that writes go to, for instance `ORDERS_1`; that of a mirror if one was
+/// promoted.
 pub fn home_stream_name(namespace: &DurableNamespace) -> String {
+    namespace.home_stream.clone().unwrap_or_else(|| first_home_stream_name(namespace))
+}
+
+/// The name of the stream that an epoch begins with, before any mirror was promoted.
+pub(super) fn first_home_stream_name(namespace: &DurableNamespace) -> String {
     format!("{}_{}", namespace.stream, namespace.epoch)
 }
 
 /// The name of a region's mirror, for instance `ORDERS_1_us`.
 pub fn mirror_stream_name(namespace: &DurableNamespace, region: &str) -> String {
-    format!("{}_{region}", home_stream_name(namespace))
+    format!("{}_{region}", first_home_stream_name(namespace))
 }
 
 /// The name of a region's copy: the home stream in the home region, a mirror elsewhere.
@@ -98,9 +107,19 @@ impl DurableNamespace {
         if let Some(region) = regions.iter().find(|region| !is_plain(region)) {
             return Some(format!("{region:?} is no region: letters, digits, - and _"));
         }
-        (!regions.contains(&self.home)).then(|| {
+        if !regions.contains(&self.home) {
             let (home, known) = (&self.home, regions.join(", "));
-            format!("its home {home:?} is none of the mesh's regions: {known}")
+            return Some(format!("its home {home:?} is none of the mesh's regions: {known}"));
+        }
+        self.home_stream_mistake()
+    }
+
+    fn home_stream_mistake(&self) -> Option<String> {
+        let name = self.home_stream.as_ref()?;
+        let (first, promoted) =
+            (first_home_stream_name(self), mirror_stream_name(self, &self.home));
+        (*name != first && *name != promoted).then(|| {
+            format!("home_stream {name:?}: leave it out, or {promoted:?} if that was promoted")
         })
     }
 
@@ -139,6 +158,7 @@ pub(super) mod tests {
             stream: "ORDERS".into(),
             epoch: 1,
             home: "eu".into(),
+            home_stream: None,
             replicas: 1,
             max_age_s: 86_400,
             max_messages_per_subject: 0,
@@ -162,9 +182,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_promoted_mirror_keeps_its_name_and_the_others_theirs() {
+        let mut promoted = orders();
+        (promoted.home, promoted.home_stream) = ("us".into(), Some("ORDERS_1_us".into()));
+        assert_eq!(home_stream_name(&promoted), "ORDERS_1_us");
+        assert_eq!(copy_name(&promoted, "us"), "ORDERS_1_us");
+        assert_eq!(copy_name(&promoted, "eu"), "ORDERS_1_eu");
+        assert_eq!(copy_name(&promoted, "ap"), "ORDERS_1_ap");
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_its_reason() {
         type Change = fn(&mut DurableNamespace);
-        let wrong: [(Change, &str); 12] = [
+        let wrong: [(Change, &str); 13] = [
             (|n| n.stream = "OR.DERS".into(), "stream name"),
             (|n| n.stream = String::new(), "stream name"),
             (|n| n.stream = "X".repeat(65), "stream name"),
@@ -173,6 +203,10 @@ pub(super) mod tests {
             (|n| n.pattern = ">".into(), "literal tokens"),
             (|n| n.pattern = "_mrd.x.>".into(), "literal tokens"),
             (|n| n.home = "mars".into(), "none of the mesh's regions: eu, us"),
+            (
+                |n| n.home_stream = Some("ORDERS_1_us".into()),
+                "\"ORDERS_1_eu\" if that was promoted",
+            ),
             (|n| n.replicas = 6, "replicas"),
             (|n| n.duplicate_window_s = 86_401, "longer than max_age_s"),
             (|n| n.max_age_s = AGE_S_MAX + 1, "max_age_s"),

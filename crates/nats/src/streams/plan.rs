@@ -13,7 +13,7 @@ use super::copy_config::{CopyConfig, FieldChange};
 use super::epoch;
 use super::error::Error;
 use super::existing::{ExistingStream, overlap};
-use super::namespace::{DurableNamespace, copy_name, home_stream_name};
+use super::namespace::{DurableNamespace, copy_name, first_home_stream_name, home_stream_name};
 
 /// Steps in the order in which they are taken: what goes, then home streams, then mirrors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -116,6 +116,7 @@ pub fn plan(
     let (mut homes, mut mirrors) = (Vec::new(), Vec::new());
     for namespace in desired {
         check_neighbours(namespace, existing, regions, &gone)?;
+        check_home(namespace, existing, regions)?;
         let (home, of_mirrors) = copies(namespace, existing, regions, now_s);
         homes.push(home);
         mirrors.extend(of_mirrors);
@@ -181,15 +182,48 @@ fn why_leftover(
     stream: &ExistingStream,
     regions: &[String],
 ) -> String {
-    let home = home_stream_name(namespace);
-    let is_of_this_epoch = stream.name() == home || stream.name().starts_with(&format!("{home}_"));
+    let first = first_home_stream_name(namespace);
+    let is_of_this_epoch =
+        stream.name() == first || stream.name().starts_with(&format!("{first}_"));
     if !is_of_this_epoch {
-        format!("not of the configured stream and epoch, {home}")
+        format!("not of the configured stream and epoch, {first}")
+    } else if stream.name() == first && stream.mirror_of().is_none() {
+        was_home(namespace)
     } else if !regions.iter().any(|region| region == stream.region()) {
         format!("region {} is not in the mesh", stream.region())
     } else {
         "home is in this region now, which needs no mirror".to_owned()
     }
+}
+
+fn was_home(namespace: &DurableNamespace) -> String {
+    let home = home_stream_name(namespace);
+    format!("it was home before {home}, which may lack messages that are here: save them first")
+}
+
+/// Refuses to turn the home stream into a mirror, or a mirror into the home stream: a promotion
+/// does that, and loses nothing that there is.
+fn check_home(
+    namespace: &DurableNamespace,
+    existing: &[ExistingStream],
+    regions: &[String],
+) -> Result<(), Error> {
+    let home = home_stream_name(namespace);
+    let invalid = |what| Err(Error::Invalid { namespace: namespace.name.clone(), what });
+    for stream in existing {
+        let (name, region) = (stream.name(), stream.region());
+        if name == home && stream.mirror_of().is_some() {
+            let promote = format!("`meridian streams promote {} --to {region}`", namespace.name);
+            return invalid(format!("its home_stream {name} is a mirror: {promote} first"));
+        }
+        let is_mirror_by_name =
+            regions.iter().any(|region| copy_name(namespace, region) == name) && name != home;
+        if is_mirror_by_name && stream.takes_writes() {
+            let keys = format!("home = {region:?} and home_stream = {name:?}");
+            return invalid(format!("its home stream is {name}: set {keys}"));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses streams of others that have our names or store our subjects.
@@ -260,6 +294,11 @@ fn copies(
                     messages: mirror.messages(),
                 }
             }
+            (Some(retired), _) if retired.mirror_of().is_none() => Action::Recreate {
+                config,
+                reason: was_home(namespace),
+                messages: retired.messages(),
+            },
             (mirror, _) => compare(mirror, config),
         };
         step(region, action)

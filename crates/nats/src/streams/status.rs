@@ -1,6 +1,7 @@
 //! How one copy is.
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::api::Streams;
 use super::error::Error;
@@ -29,6 +30,10 @@ pub struct CopyStatus {
     pub mirror_lag: Option<u64>,
     /// Since the mirror heard of home, in ms; `None` if it never did, and for the home stream.
     pub mirror_active_ms: Option<u64>,
+    /// The stream that it mirrors.
+    pub mirror_of: Option<String>,
+    /// Whether it is the home stream: it takes what is published.
+    pub takes_writes: bool,
     /// JetStream consumers, a mirror's own included, since it reads by one.
     pub consumers: usize,
 }
@@ -40,6 +45,20 @@ impl Streams {
     /// [`Error::Missing`]; [`Error::Unanswered`] after 30 s when the copy's servers are down.
     pub async fn copy_status(&self, stream: &str) -> Result<CopyStatus, Error> {
         Ok(CopyStatus::of(&self.info(stream).await?))
+    }
+
+    /// Whether JetStream has a meta leader: without one no stream can be made or changed, while
+    /// those that exist go on. Only a meta leader answers this request, and a server that knows of
+    /// none says so (measured; a leader that has lost the others notices after some 10 s).
+    ///
+    /// # Errors
+    /// [`Error::NoJetStream`], [`Error::Connection`].
+    pub async fn has_meta_leader(&self) -> Result<bool, Error> {
+        match self.call("INFO", &json!({})).await {
+            Ok(_) => Ok(true),
+            Err(Error::NoMetaLeader { .. } | Error::Unanswered { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -57,6 +76,8 @@ impl CopyStatus {
             num_deleted: stream.state.num_deleted,
             mirror_lag: stream.mirror.as_ref().map(|mirror| mirror.lag),
             mirror_active_ms: active_ns.and_then(|ns| u64::try_from(ns / NS_PER_MS).ok()),
+            mirror_of: stream.mirror_of().map(str::to_owned),
+            takes_writes: stream.takes_writes(),
             consumers: stream.state.consumer_count,
         }
     }
@@ -65,13 +86,16 @@ impl CopyStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_mirror_that_never_heard_of_home_is_not_active() {
         let status = |active: i64| {
             let info = json!({
-                "config": {"name": "ORDERS_1_us", "placement": {"cluster": "us"}},
+                "config": {
+                    "name": "ORDERS_1_us",
+                    "placement": {"cluster": "us"},
+                    "mirror": {"name": "ORDERS_1"},
+                },
                 "state": {"messages": 1, "first_seq": 2, "last_seq": 2},
                 "mirror": {"name": "ORDERS_1", "lag": 3, "active": active},
             });
@@ -80,6 +104,7 @@ mod tests {
         let heard = status(5_000_000);
         assert_eq!((heard.mirror_lag, heard.mirror_active_ms), (Some(3), Some(5)));
         assert_eq!((heard.region.as_str(), heard.epoch), ("us", None));
+        assert_eq!((heard.mirror_of.as_deref(), heard.takes_writes), (Some("ORDERS_1"), false));
         assert_eq!(status(-1).mirror_active_ms, None);
     }
 }

@@ -40,6 +40,7 @@ pub(crate) fn orders() -> DurableNamespace {
         stream: "ORDERS".into(),
         epoch: 1,
         home: "eu".into(),
+        home_stream: None,
         replicas: 1,
         max_age_s: 86_400,
         max_messages_per_subject: 0,

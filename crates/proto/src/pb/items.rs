@@ -300,13 +300,16 @@ fn go_away(bytes: &[u8]) -> Result<GoAway, Malformed> {
 }
 
 fn mesh(bytes: &[u8]) -> Result<Mesh, Malformed> {
-    let mut degraded = Vec::new();
+    let mut mesh = Mesh::default();
     for field in Fields::new(bytes) {
-        if let (1, value) = field? {
-            degraded.push(value.text(1)?);
+        match field? {
+            (1, value) => mesh.degraded.push(value.text(1)?),
+            (2, value) => mesh.stale.push(value.text(2)?),
+            (3, value) => mesh.readonly.push(value.text(3)?),
+            _ => {}
         }
     }
-    Ok(Mesh { degraded })
+    Ok(mesh)
 }
 
 fn mark(bytes: &[u8]) -> Result<Mark, Malformed> {
@@ -341,7 +344,11 @@ pub fn write_item(out: &mut Vec<u8>, item: &Item) {
             writer::text(out, 3, Some(&body.reason));
         }),
         Item::GoAway(body) => writer::nested(out, GO_AWAY, |out| write_go_away(out, body)),
-        Item::Mesh(body) => writer::nested(out, MESH, |out| write_texts(out, 1, &body.degraded)),
+        Item::Mesh(body) => writer::nested(out, MESH, |out| {
+            write_texts(out, 1, &body.degraded);
+            write_texts(out, 2, &body.stale);
+            write_texts(out, 3, &body.readonly);
+        }),
     });
 }
 

@@ -186,7 +186,9 @@ fn push() -> impl Strategy<Value = Item> {
         mark().prop_map(Item::Position),
         unsubscribed.prop_map(Item::Unsubscribed),
         goaway.prop_map(Item::GoAway),
-        words().prop_map(|degraded| Item::Mesh(Mesh { degraded })),
+        (words(), words(), words()).prop_map(|(degraded, stale, readonly)| {
+            Item::Mesh(Mesh { degraded, stale, readonly })
+        }),
     ]
 }
 

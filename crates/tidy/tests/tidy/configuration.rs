@@ -40,6 +40,7 @@ fn full() -> Config {
             name: Some(String::new()),
             epoch: 1,
             home: String::new(),
+            home_stream: Some("X_1".into()),
             replicas: 1,
             max_age_s: 0,
             max_messages_per_subject: 0,

@@ -41,6 +41,17 @@ impl StreamsFile {
         let mistakes = mistakes.join("\n  - ");
         Err(Error::Usage(format!("{} cannot be used:\n  - {mistakes}", path.display())))
     }
+
+    /// A namespace by its name.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the names that there are.
+    pub(super) fn namespace(&self, name: &str) -> Result<&DurableNamespace, Error> {
+        self.namespaces.iter().find(|namespace| namespace.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.namespaces.iter().map(|n| n.name.as_str()).collect();
+            Error::Usage(format!("no durable namespace {name:?}; there are: {}", known.join(", ")))
+        })
+    }
 }
 
 /// An edge that knows of no other region is its own mesh.
