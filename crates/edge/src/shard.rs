@@ -13,12 +13,14 @@ mod durable;
 mod fanout;
 mod guarded;
 mod handshake;
+mod http;
 mod leftover;
 mod orders;
 mod proofs;
 mod reader;
 mod report;
 mod requests;
+mod sink;
 mod store;
 mod upstream;
 
@@ -41,6 +43,7 @@ use meridian_nats::{ConnectOptions, ServerUrl};
 use meridian_proto::guard::GuardLimits;
 use meridian_proto::{CloseCode, Wire};
 use report::Counters;
+use sink::Sink;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -48,9 +51,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Gets;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 use upstream::Upstream;
 
 /// Where bytes of clients land first: larger than any usual burst of commands.
@@ -109,8 +113,13 @@ pub(crate) struct Shard {
     /// Regions that the edge no longer hears, as last ordered.
     pub(crate) degraded: RefCell<Vec<String>>,
     pub(crate) counters: Counters,
-    /// Sockets that are not yet connections.
+    /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
+    /// How TLS is served, as last ordered.
+    pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
+    /// Whether sockets shall end after the request that they serve, and the call for it.
+    pub(crate) is_ending: Cell<bool>,
+    pub(crate) ending: Notify,
     next_generation: Cell<u32>,
     started: Instant,
     report: Arc<Report>,
@@ -142,6 +151,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
         options.page,
         options.report,
     ));
+    shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
     let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
     let clock = tokio::task::spawn_local(clock::run(Rc::clone(&shard)));
@@ -193,6 +203,9 @@ impl Shard {
             degraded: RefCell::default(),
             counters: Counters::default(),
             handshakes: Cell::new(0),
+            tls: RefCell::default(),
+            is_ending: Cell::new(false),
+            ending: Notify::new(),
             next_generation: Cell::new(0),
             started: Instant::now(),
             policy,
@@ -225,13 +238,13 @@ impl Shard {
     }
 
     /// Takes a socket in as a connection.
-    pub(crate) fn insert(&self, stream: tokio::net::TcpStream, wire: Wire) -> Rc<Connection> {
+    pub(crate) fn insert(&self, sink: Sink, wire: Wire) -> Rc<Connection> {
         let generation = self.next_generation.get().wrapping_add(1);
         self.next_generation.set(generation);
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
         let key = ConnectionKey { index: entry.key() as u32, generation };
-        let connection = Rc::new(Connection::new(key, stream, wire, self.now_s()));
+        let connection = Rc::new(Connection::new(key, sink, wire, self.now_s()));
         entry.insert(Rc::clone(&connection));
         self.report.set_connections(connections.len());
         connection
@@ -247,7 +260,11 @@ impl Shard {
             }
         }
         let mut connections = self.connections.borrow_mut();
-        connections.try_remove(connection.key.index as usize);
+        // Its place may be another's already.
+        let held = connections.get(connection.key.index as usize);
+        if held.is_some_and(|held| held.key == connection.key) {
+            connections.remove(connection.key.index as usize);
+        }
         self.report.set_connections(connections.len());
     }
 

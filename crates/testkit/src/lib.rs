@@ -5,6 +5,7 @@
 
 mod awaited;
 pub mod checker;
+mod curl;
 mod durable;
 mod follower;
 mod liar;
@@ -23,6 +24,7 @@ mod stage;
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
+pub use curl::{Answer, LineStream, curl};
 pub use durable::{ask, subscribe_durable, with_orders};
 pub use follower::{Follower, Habit, Next, Record, Resume};
 pub use liar::{Liar, Tongue};

@@ -1,7 +1,8 @@
 //! The listener: takes sockets in, as many as there may be.
 
 use super::handshake::Subprotocol;
-use super::{Shard, handshake, reader};
+use super::http::{self, HttpSocket, Transport};
+use super::{Shard, reader};
 use meridian_proto::CloseCode;
 use socket2::SockRef;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 /// What a client gets when the edge is full. Plain bytes, before any parsing.
@@ -50,8 +52,7 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
     // Frames leave when they are written; a failure here costs latency only.
     drop(stream.set_nodelay(true));
     drop(SockRef::from(&stream).set_keepalive(true));
-    shard.handshakes.set(handshakes + 1);
-    tokio::task::spawn_local(greet(Rc::clone(shard), stream));
+    tokio::task::spawn_local(greet(Rc::clone(shard), HttpSocket::new(shard), stream));
 }
 
 /// Says that the edge is full, and reads what the client sends until it closes: a socket that is
@@ -65,14 +66,14 @@ async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// From a socket to a connection. One deadline covers everything up to `connect`.
-async fn greet(shard: Rc<Shard>, stream: TcpStream) {
-    let counted = Counted(Rc::clone(&shard));
+async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let limit = Duration::from_millis(shard.limits.handshake_ms);
     let started = tokio::time::Instant::now();
-    let upgraded = timeout(limit, handshake::run(&shard, stream)).await;
-    drop(counted);
-    let Ok(Some(upgraded)) = upgraded else { return };
-    let connection = shard.insert(upgraded.stream, upgraded.subprotocol.wire());
+    let Some(transport) = secure(&shard, stream).await else { return };
+    let upgraded = http::serve(&shard, &socket, transport).await;
+    drop(socket);
+    let Some(upgraded) = upgraded else { return };
+    let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
     if upgraded.subprotocol == Subprotocol::Unserved {
         connection.close(&shard, CloseCode::Version);
     }
@@ -82,11 +83,17 @@ async fn greet(shard: Rc<Shard>, stream: TcpStream) {
     tokio::task::spawn_local(reader::run(shard, connection, upgraded.ahead));
 }
 
-/// Counts a handshake until it is dropped, on every path.
-struct Counted(Rc<Shard>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.handshakes.set(self.0.handshakes.get() - 1);
+/// TLS first, where it is configured. None if the client cannot or is too slow.
+async fn secure(shard: &Shard, stream: TcpStream) -> Option<Transport> {
+    let Some(tls) = shard.tls.borrow().clone() else { return Some(Transport::Plain(stream)) };
+    let limits = &shard.limits;
+    let patience = Duration::from_millis(limits.header_read_ms.min(limits.handshake_ms));
+    match timeout(patience, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            debug!(shard = shard.index, %error, "TLS failed");
+            None
+        }
+        Err(_) => None,
     }
 }

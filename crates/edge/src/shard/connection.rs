@@ -1,17 +1,17 @@
 //! One client's socket: writes where it stands, and queues only what would block.
 
 use super::Shard;
+use super::sink::Sink;
 use meridian_core::outbox::{Full, Shed};
 use meridian_core::{Outbox, Session};
 use meridian_proto::item::{Item, Reply};
 use meridian_proto::{CloseCode, Wire};
-use socket2::SockRef;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -28,7 +28,7 @@ pub(crate) struct ConnectionKey {
 /// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
 pub(crate) struct Connection {
     pub(crate) key: ConnectionKey,
-    pub(crate) stream: TcpStream,
+    pub(crate) sink: Sink,
     /// How items are put on the socket, from the handshake on.
     pub(crate) wire: Wire,
     /// None until `connect` succeeded.
@@ -61,10 +61,10 @@ enum Writer {
 }
 
 impl Connection {
-    pub(crate) fn new(key: ConnectionKey, stream: TcpStream, wire: Wire, now_s: u32) -> Self {
+    pub(crate) fn new(key: ConnectionKey, sink: Sink, wire: Wire, now_s: u32) -> Self {
         Self {
             key,
-            stream,
+            sink,
             wire,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
@@ -136,17 +136,13 @@ impl Connection {
         let mut outbox = self.outbox.borrow_mut();
         let mut taken = 0;
         if outbox.is_empty() {
-            let result = match frames {
-                [one] => self.stream.try_write(one),
-                several => self.stream.try_write_vectored(several),
-            };
-            match result {
-                Ok(written) => taken = written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
+            match self.sink.try_write(frames) {
+                Some(Ok(written)) => taken = written,
+                Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                     drop(outbox);
                     return self.abort(&error);
                 }
+                Some(Err(_)) | None => {}
             }
         }
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
@@ -199,8 +195,7 @@ impl Connection {
     /// Ends the socket now: the reader wakes and cleans up.
     pub(crate) fn end(&self) {
         self.phase.set(Phase::Closing);
-        // An error means that the peer was faster.
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        self.sink.end();
     }
 
     fn abort(&self, error: &io::Error) {
@@ -220,7 +215,7 @@ impl Connection {
             match result {
                 Ok(()) if this.is_open() => {}
                 // The close frame is out: now the client closes, or the time is over.
-                Ok(()) => drop(SockRef::from(&this.stream).shutdown(Shutdown::Write)),
+                Ok(()) => this.sink.finish().await,
                 Err(error) => {
                     // A connection that is closing has been counted already.
                     if error.kind() == io::ErrorKind::TimedOut && this.is_open() {
@@ -234,26 +229,29 @@ impl Connection {
 
     /// Writes until nothing waits.
     async fn write_out(&self, stall: Duration) -> io::Result<()> {
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "write stalled");
         loop {
             if self.outbox.borrow().is_empty() {
-                return Ok(());
-            }
-            timeout(stall, self.stream.writable())
-                .await
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "write stalled"))??;
-            let mut outbox = self.outbox.borrow_mut();
-            let mut slices = Vec::new();
-            // Without an epoch: under a wildcard, what is told here is no place to resume from.
-            outbox.slices(&mut slices, |gap| item_frame(self.wire, &Item::Gap(gap), None));
-            match self.stream.try_write_vectored(&slices) {
-                Ok(written) => {
-                    drop(slices);
-                    outbox.consume(written);
+                timeout(stall, self.sink.flush()).await.map_err(late)??;
+                if self.outbox.borrow().is_empty() {
+                    return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
             }
+            let write = poll_fn(|context| self.poll_write(context));
+            timeout(stall, write).await.map_err(late)??;
         }
+    }
+
+    /// Writes some of what waits as soon as it is taken.
+    fn poll_write(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outbox = self.outbox.borrow_mut();
+        let mut slices = Vec::new();
+        // Without an epoch: under a wildcard, what is told here is no place to resume from.
+        outbox.slices(&mut slices, |gap| item_frame(self.wire, &Item::Gap(gap), None));
+        let written = ready!(self.sink.poll_write(context, &slices))?;
+        drop(slices);
+        outbox.consume(written);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -7,7 +7,9 @@ use meridian_proto::item::{Item, Mesh};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
 
 /// Written by the control plane.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +18,8 @@ pub(crate) struct Orders {
     pub(crate) degraded: Vec<String>,
     /// Epochs of the region's copies that exist, by stream name.
     pub(crate) epochs: BTreeMap<String, String>,
+    /// How to serve TLS, if the public listener is to.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
 }
@@ -32,6 +36,7 @@ pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>
     loop {
         let (degraded, epochs, drain) = {
             let orders = orders.borrow_and_update();
+            shard.tls.borrow_mut().clone_from(&orders.tls);
             (orders.degraded.clone(), orders.epochs.clone(), orders.drain)
         };
         shard.set_epochs(&epochs);

@@ -13,9 +13,12 @@ use fastwebsockets::{
 };
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
 use meridian_proto::{CloseCode, Wire, json, pb};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, timeout_at};
 
 /// Why a connection's incoming side is over.
@@ -73,15 +76,13 @@ async fn run_inner(shard: &Rc<Shard>, connection: &Rc<Connection>, mut ahead: By
 
 /// Waits for a client to send. Owns no buffer meanwhile: bytes come by the shard's scratch.
 async fn wait_for_bytes(shard: &Shard, connection: &Connection) -> io::Result<Bytes> {
-    loop {
-        connection.stream.readable().await?;
+    poll_fn(|context| {
         let mut scratch = shard.scratch.borrow_mut();
-        match connection.stream.try_read(&mut scratch) {
-            Ok(count) => return Ok(Bytes::copy_from_slice(&scratch[..count])),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(connection.sink.poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+    .await
 }
 
 /// Reads messages until the client stands between two of them and nothing is left over.
