@@ -8,6 +8,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::is_name;
 pub use load::ConfigErrors;
 
 use meridian_core::{Policy, SessionLimits};

@@ -11,15 +11,18 @@ mod connection;
 mod drain;
 mod durable;
 mod fanout;
+mod forward;
 mod guarded;
 mod handshake;
 mod http;
 mod leftover;
 mod orders;
 mod proofs;
+mod pump;
 mod reader;
 mod report;
 mod requests;
+mod sessions;
 mod sink;
 mod store;
 mod upstream;
@@ -35,6 +38,8 @@ use clock::Due;
 use connection::Connection;
 use durable::{Durables, Histories};
 use fanout::Batch;
+use forward::Forwards;
+use http::Origins;
 use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
@@ -43,6 +48,7 @@ use meridian_nats::{ConnectOptions, ServerUrl};
 use meridian_proto::guard::GuardLimits;
 use meridian_proto::{CloseCode, Wire};
 use report::Counters;
+use sessions::Sessions;
 use sink::Sink;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -104,6 +110,10 @@ pub(crate) struct Shard {
     pub(crate) durables: Durables,
     pub(crate) gets: Gets,
     pub(crate) histories: Histories,
+    pub(crate) forwards: Forwards,
+    pub(crate) sessions: Sessions,
+    /// Whose pages may use the HTTP transports.
+    pub(crate) origins: Origins,
     pub(crate) replays: Semaphore,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
@@ -195,6 +205,9 @@ impl Shard {
             durables: Durables::default(),
             gets: Gets::default(),
             histories: Histories::default(),
+            forwards: Forwards::default(),
+            sessions: Sessions::default(),
+            origins: Origins::new(config),
             replays: Semaphore::new(REPLAYS_MAX),
             epochs: RefCell::default(),
             batch: RefCell::default(),
@@ -259,6 +272,7 @@ impl Shard {
                 interest.leave(*subscription, connection.key.index, now_ms);
             }
         }
+        self.sessions.remove(connection);
         let mut connections = self.connections.borrow_mut();
         // Its place may be another's already.
         let held = connections.get(connection.key.index as usize);

@@ -1,6 +1,7 @@
 //! `curl` as an HTTP client: what works with it works for people, and it is not our own code.
 
 use crate::within;
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -64,15 +65,24 @@ impl LineStream {
         within("a line", self.lines.next_line()).await.unwrap()
     }
 
-    /// The next line that a condition holds for.
+    /// The next line that a condition holds for; the deadline bounds the whole search.
     pub async fn next_that(&mut self, condition: impl Fn(&str) -> bool) -> String {
-        loop {
-            match self.next().await {
-                Some(line) if condition(&line) => return line,
-                Some(_) => {}
-                None => panic!("the response ended"),
+        within("a certain line", async {
+            loop {
+                match self.next().await {
+                    Some(line) if condition(&line) => return line,
+                    Some(_) => {}
+                    None => panic!("the response ended"),
+                }
             }
-        }
+        })
+        .await
+    }
+
+    /// Lets curl read nothing until it is dropped.
+    pub fn stop_reading(&self) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::STOP).unwrap();
     }
 
     /// Ends curl as a closed laptop does: nothing is said.

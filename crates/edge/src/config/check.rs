@@ -225,7 +225,7 @@ fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Names
 }
 
 /// Names become NATS subject tokens and metric labels.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&text.len()) && text.bytes().all(is_part)
 }

@@ -20,6 +20,9 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
 /// How long a refused client has to take its answer. Short, because it is one more socket.
 const FULL_LINGER: Duration = Duration::from_millis(300);
 
+/// How long a peer may leave bytes unacknowledged: some heartbeats go unanswered within it.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
+
 /// How long to wait when the process has no descriptor left, so that the loop does not spin.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
@@ -52,6 +55,8 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
     // Frames leave when they are written; a failure here costs latency only.
     drop(stream.set_nodelay(true));
     drop(SockRef::from(&stream).set_keepalive(true));
+    // A streamed response is told of a client that is gone by nothing else. A WebSocket asks.
+    drop(SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
     tokio::task::spawn_local(greet(Rc::clone(shard), HttpSocket::new(shard), stream));
 }
 
@@ -73,6 +78,7 @@ async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let upgraded = http::serve(&shard, &socket, transport).await;
     drop(socket);
     let Some(upgraded) = upgraded else { return };
+    upgraded.transport.forget_user_timeout();
     let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
     if upgraded.subprotocol == Subprotocol::Unserved {
         connection.close(&shard, CloseCode::Version);

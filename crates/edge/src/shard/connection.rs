@@ -2,9 +2,10 @@
 
 use super::Shard;
 use super::sink::Sink;
+use bytes::Bytes;
 use meridian_core::outbox::{Full, Shed};
 use meridian_core::{Outbox, Session};
-use meridian_proto::item::{Item, Reply};
+use meridian_proto::item::{Gap, Item, Reply};
 use meridian_proto::{CloseCode, Wire};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
@@ -17,6 +18,10 @@ use tracing::debug;
 
 /// How long a closing connection may take to hand over its last frames and to answer the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most bytes that hyper is given at once: an HTTP/2 frame, and all that a client that takes
+/// nothing can pin beside its outbox.
+const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// Names a connection of a shard, and never another one: places are used again, generations not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +93,10 @@ impl Connection {
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
         self.put(shard, item, None);
+        if self.wire == Wire::Sse && matches!(item, Item::Error(..)) {
+            // A receive-only client cannot ask again, but it comes back by itself.
+            self.close(shard, CloseCode::Internal);
+        }
     }
 
     /// Sends one item about a subscription on a stream of this epoch.
@@ -153,7 +162,7 @@ impl Connection {
         match queued {
             Ok(shed) => {
                 shard.counters.add_shed(shed);
-                self.run_writer(shard);
+                self.pass_on(shard);
             }
             Err(Full) => self.close(shard, CloseCode::Slow),
         }
@@ -184,11 +193,12 @@ impl Connection {
         let pushed = outbox.push(&bytes, 0, usize::MAX);
         debug_assert!(pushed.is_ok(), "the bound is out of the way");
         drop(outbox);
-        self.run_writer(shard);
-        let this = Rc::clone(self);
+        self.pass_on(shard);
+        let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
             tokio::time::sleep(CLOSE_TIMEOUT).await;
             this.end();
+            shard.remove(&this);
         });
     }
 
@@ -196,6 +206,79 @@ impl Connection {
     pub(crate) fn end(&self) {
         self.phase.set(Phase::Closing);
         self.sink.end();
+        if matches!(self.sink, Sink::Pumped(_)) {
+            // hyper may hold the body for a while, but nobody takes this any more.
+            *self.outbox.borrow_mut() = Outbox::default();
+        }
+    }
+
+    /// Looks after what waits: a task writes it, or hyper takes it.
+    fn pass_on(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let Sink::Pumped(pump) = &self.sink else { return self.run_writer(shard) };
+        pump.wake();
+        if !pump.is_watched.replace(true) {
+            pump.moved_at_ms.set(shard.now_ms());
+            shard.schedule_stall(self, shard.limits.write_stall_ms);
+        }
+    }
+
+    /// Takes some of what waits, for a streamed response. None at its end.
+    ///
+    /// # Errors
+    /// When the response is to be cut off.
+    pub(super) fn poll_take(
+        &self,
+        shard: &Shard,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        let Sink::Pumped(pump) = &self.sink else { return Poll::Ready(None) };
+        if pump.is_over() {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() && !self.is_open() {
+            return Poll::Ready(None);
+        }
+        if outbox.is_empty() {
+            pump.wait(context.waker());
+            return Poll::Pending;
+        }
+        let (mut slices, mut chunk) = (Vec::new(), Vec::new());
+        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        for slice in &slices {
+            let room = CHUNK_BYTES_MAX - chunk.len();
+            chunk.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        drop(slices);
+        outbox.consume(chunk.len());
+        pump.moved_at_ms.set(shard.now_ms());
+        Poll::Ready(Some(Ok(chunk.into())))
+    }
+
+    /// A gap that the outbox tells. Without an epoch: under a wildcard, what is told here is no
+    /// place to resume from.
+    fn gap_frame(&self, gap: Gap) -> Vec<u8> {
+        item_frame(self.wire, &Item::Gap(gap), None)
+    }
+
+    /// Ends a streamed response whose client has taken nothing for too long.
+    pub(super) fn look_for_stall(&self, shard: &Shard) {
+        let Sink::Pumped(pump) = &self.sink else { return };
+        pump.is_watched.set(false);
+        if self.outbox.borrow().is_empty() {
+            return;
+        }
+        let stalled_ms = shard.now_ms().saturating_sub(pump.moved_at_ms.get());
+        let left_ms = shard.limits.write_stall_ms.saturating_sub(stalled_ms);
+        if left_ms > 0 {
+            pump.is_watched.set(true);
+            return shard.schedule_stall(self, left_ms);
+        }
+        if self.is_open() {
+            shard.count_close(CloseCode::Slow);
+        }
+        self.abort(&io::Error::new(io::ErrorKind::TimedOut, "write stalled"));
+        shard.remove(self);
     }
 
     fn abort(&self, error: &io::Error) {
@@ -246,8 +329,7 @@ impl Connection {
     fn poll_write(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = self.outbox.borrow_mut();
         let mut slices = Vec::new();
-        // Without an epoch: under a wildcard, what is told here is no place to resume from.
-        outbox.slices(&mut slices, |gap| item_frame(self.wire, &Item::Gap(gap), None));
+        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
         let written = ready!(self.sink.poll_write(context, &slices))?;
         drop(slices);
         outbox.consume(written);

@@ -5,27 +5,46 @@
 //! is served in here to its end.
 
 mod answer;
+mod body;
+mod cmd;
+mod origin;
+mod query;
 mod socket;
+mod sse;
+mod stream;
 mod transport;
 
 pub(crate) use answer::{Answer, plain};
-pub(crate) use socket::HttpSocket;
+pub(crate) use cmd::Envelope;
+pub(crate) use origin::Origins;
+pub(crate) use socket::{HttpSocket, Streaming};
 pub(crate) use transport::Transport;
 
 use super::Shard;
 use super::handshake::{self, Subprotocol};
+use answer::{AnswerBody, failure};
 use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderValue};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use meridian_proto::ErrorCode;
+use meridian_proto::item::Failure;
+use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tracing::debug;
 use transport::{Http, Opened};
+
+/// Where the transports beside the WebSocket are.
+const STREAM: &str = "/v1/stream";
+const CMD: &str = "/v1/cmd";
+const SSE: &str = "/v1/sse";
 
 /// Most request headers: browsers send about 20.
 const HEADERS_MAX: usize = 64;
@@ -68,7 +87,7 @@ pub(crate) async fn serve(
 ) -> Option<Upgraded> {
     let limits = &shard.limits;
     let patience = Duration::from_millis(limits.header_read_ms.min(limits.handshake_ms));
-    let opened = tokio::time::timeout(patience, transport::open(transport)).await.ok()??;
+    let opened = timeout(patience, transport::open(transport)).await.ok()??;
     match opened.http {
         Http::One => serve_one(shard, socket, opened).await,
         Http::Two => {
@@ -160,7 +179,7 @@ async fn answer(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inc
     let version = request.version();
     debug!(shard = shard.index, method = %request.method(), path = request.uri().path(), "request");
     let busy = socket.begin();
-    let mut answer = route(shard, request).await;
+    let mut answer = route(shard, socket, request).await;
     drop(busy);
     let is_refusal = answer.status().is_client_error() || answer.status().is_server_error();
     if is_refusal && version < Version::HTTP_2 {
@@ -170,11 +189,94 @@ async fn answer(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inc
     answer
 }
 
-async fn route(shard: &Rc<Shard>, request: Request<Incoming>) -> Answer {
-    match request.uri().path() {
+async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Incoming>) -> Answer {
+    let method = match request.uri().path() {
         // A good upgrade does not come here.
-        handshake::PATH => handshake::upgrade(&request).unwrap_or_else(handshake::refusal),
-        _ => page(shard, &request),
+        handshake::PATH => {
+            return handshake::upgrade(&request).unwrap_or_else(handshake::refusal);
+        }
+        STREAM | CMD => Method::POST,
+        SSE => Method::GET,
+        _ => return page(shard, &request),
+    };
+    let verdict = shard.origins.judge(&request);
+    if verdict == origin::Verdict::Refused {
+        return origin::refusal();
+    }
+    let mut answer = if request.method() == Method::OPTIONS {
+        origin::preflight(if method == Method::GET { "GET" } else { "POST" })
+    } else if *request.method() == method {
+        match request.uri().path() {
+            STREAM => stream::answer(shard, socket, request).await,
+            CMD => cmd::answer(shard, socket, request).await,
+            _ => sse::answer(shard, socket, &request),
+        }
+    } else {
+        plain(StatusCode::METHOD_NOT_ALLOWED, "another method is served here\n")
+    };
+    verdict.mark(&mut answer);
+    answer
+}
+
+/// Reads a request's body, of at most so many bytes.
+///
+/// # Errors
+/// The answer to a body that is too large, too slow or broken.
+async fn request_body(
+    socket: &HttpSocket,
+    body: Incoming,
+    bytes_max: usize,
+) -> Result<Bytes, (StatusCode, Failure)> {
+    let patience = Duration::from_millis(MESSAGE_ASSEMBLY_MS_MAX);
+    let collected = timeout(patience, async {
+        let _turn = socket.bodies.acquire().await;
+        Limited::new(body, bytes_max).collect().await
+    });
+    let collected = collected.await;
+    let refuse = |status, code, what| Err((status, Failure::new(code, what)));
+    match collected {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let what = "the body is larger than limits.frame";
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, what)
+        }
+        Ok(Err(_)) => refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest, "the body is broken"),
+        Err(_) => {
+            let what = "the body took too long";
+            refuse(StatusCode::REQUEST_TIMEOUT, ErrorCode::BadRequest, what)
+        }
+    }
+}
+
+/// A response that goes on.
+fn streamed(content_type: &'static str, body: AnswerBody) -> Answer {
+    let mut answer = Answer::new(body);
+    for (name, value) in [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // nginx would gather what must leave at once.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+impl Shard {
+    /// The answer to a stream that there is no room for.
+    fn refuse_stream(&self, socket: &HttpSocket) -> Option<Answer> {
+        let held = self.connections.borrow().len() + self.handshakes.get();
+        // A socket that counts as a handshake becomes the connection.
+        let held = held - usize::from(!socket.has_streams());
+        if !self.is_ending.get() && held < self.limits.connections_max {
+            return None;
+        }
+        let busy = Failure::new(ErrorCode::TooManyRequests, "this edge is full, or ends");
+        let busy = Failure { after_ms: Some(5_000), ..busy };
+        let mut answer = failure(StatusCode::SERVICE_UNAVAILABLE, busy);
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        Some(answer)
     }
 }
 

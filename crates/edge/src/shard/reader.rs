@@ -33,7 +33,7 @@ enum End {
 /// behind its upgrade request.
 pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>, ahead: Bytes) {
     // Leaves the table and the interest on every path, a panic included.
-    let registered = Registered { shard: Rc::clone(&shard), connection: Rc::clone(&connection) };
+    let registered = Registered::new(&shard, &connection);
     if let End::Close(code, reason) = run_inner(&shard, &connection, ahead).await {
         connection.close_with(&shard, code, reason);
         discard(&shard, &connection).await;
@@ -44,9 +44,16 @@ pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>, ahead: Byt
     drop(registered);
 }
 
-struct Registered {
-    shard: Rc<Shard>,
-    connection: Rc<Connection>,
+/// Ends a connection, and takes it out of the table and the interest, when it is dropped.
+pub(super) struct Registered {
+    pub(super) shard: Rc<Shard>,
+    pub(super) connection: Rc<Connection>,
+}
+
+impl Registered {
+    pub(super) fn new(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Self {
+        Self { shard: Rc::clone(shard), connection: Rc::clone(connection) }
+    }
 }
 
 impl Drop for Registered {

@@ -1,9 +1,11 @@
 //! Where a connection's bytes come from and go to: a WebSocket on a bare socket, which is written
-//! where it stands, or one through TLS, whose bytes take the way over the outbox.
+//! where it stands, one through TLS, or a streamed response; their bytes take the way over the
+//! outbox.
 //!
 //! Called by `connection` (out) and `reader` (in), each from one task at a time.
 
 use super::http::Transport;
+use super::pump::Pump;
 use socket2::SockRef;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -22,6 +24,8 @@ pub(crate) enum Sink {
     /// A task encrypts what waits in the outbox. The reader and that task use one stream, each with
     /// the waker of its own direction.
     Tls(Box<RefCell<TlsStream<TcpStream>>>),
+    /// hyper takes what waits in the outbox. Nothing is read here.
+    Pumped(Box<Pump>),
 }
 
 impl From<Transport> for Sink {
@@ -39,7 +43,7 @@ impl Sink {
         match (self, frames) {
             (Self::Direct(stream), [one]) => Some(stream.try_write(one)),
             (Self::Direct(stream), several) => Some(stream.try_write_vectored(several)),
-            (Self::Tls(_), _) => None,
+            (Self::Tls(_) | Self::Pumped(_), _) => None,
         }
     }
 
@@ -60,6 +64,7 @@ impl Sink {
             Self::Tls(stream) => {
                 Pin::new(&mut *stream.borrow_mut()).poll_write_vectored(context, slices)
             }
+            Self::Pumped(_) => Poll::Pending,
         }
     }
 
@@ -82,13 +87,14 @@ impl Sink {
                 }
             },
             Self::Tls(stream) => Pin::new(&mut *stream.borrow_mut()).poll_read(context, buffer),
+            Self::Pumped(_) => Poll::Pending,
         }
     }
 
     /// Waits until what was written has left this process.
     pub(super) async fn flush(&self) -> io::Result<()> {
         match self {
-            Self::Direct(_) => Ok(()),
+            Self::Direct(_) | Self::Pumped(_) => Ok(()),
             Self::Tls(stream) => {
                 poll_fn(|context| Pin::new(&mut *stream.borrow_mut()).poll_flush(context)).await
             }
@@ -103,6 +109,7 @@ impl Sink {
             Self::Tls(stream) => drop(
                 poll_fn(|context| Pin::new(&mut *stream.borrow_mut()).poll_shutdown(context)).await,
             ),
+            Self::Pumped(_) => {}
         }
     }
 
@@ -112,6 +119,7 @@ impl Sink {
         match self {
             Self::Direct(stream) => end(stream),
             Self::Tls(stream) => end(stream.borrow().get_ref().0),
+            Self::Pumped(pump) => pump.end(),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Responses: what hyper is given to send.
 
+use super::body::StreamBody;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
-use std::convert::Infallible;
+use meridian_proto::Wire;
+use meridian_proto::item::{Failure, Item};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -15,6 +18,27 @@ pub(crate) type Answer = Response<AnswerBody>;
 pub(crate) enum AnswerBody {
     /// All of it is there; None once it was taken.
     Whole(Option<Bytes>),
+    /// It comes as it comes.
+    Stream(StreamBody),
+}
+
+/// A response without a body.
+pub(super) fn empty(status: StatusCode) -> Answer {
+    let mut answer = Answer::new(Bytes::new().into());
+    *answer.status_mut() = status;
+    answer
+}
+
+/// Why a request failed, as the item that a connection would get.
+pub(super) fn failure(status: StatusCode, failure: Failure) -> Answer {
+    let mut line = Vec::new();
+    Wire::JsonLine.item(&mut line, &Item::Error(None, failure), None);
+    let mut answer = Answer::new(Bytes::from(line).into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }
 
 /// A line of text for people.
@@ -34,14 +58,15 @@ impl From<Bytes> for AnswerBody {
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Stream(body) => body.poll(context).map_ok(Frame::data),
         }
     }
 
@@ -52,6 +77,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Stream(_) => SizeHint::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A client's byte stream, with TLS or without, and which HTTP it speaks.
 
 use bytes::Bytes;
+use socket2::SockRef;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -57,6 +58,16 @@ pub(super) async fn open(mut transport: Transport) -> Option<Opened> {
 }
 
 impl Transport {
+    /// Leaves it to the connection to find out that its client is gone.
+    pub(crate) fn forget_user_timeout(&self) {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        };
+        // A failure leaves the stricter rule in place.
+        drop(SockRef::from(stream).set_tcp_user_timeout(None));
+    }
+
     /// What the client chose by ALPN.
     fn negotiated(&self) -> Option<&[u8]> {
         match self {
