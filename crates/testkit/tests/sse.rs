@@ -65,13 +65,16 @@ impl Events {
 
     /// The next event of a name; none before it may be a failure.
     async fn next_named(&mut self, name: &str) -> Event {
-        loop {
-            let event = self.next().await.unwrap_or_else(|| panic!("the end, before {name}"));
-            if event.name == name {
-                return event;
+        within(&format!("the event {name:?}"), async {
+            loop {
+                let event = self.next().await.unwrap_or_else(|| panic!("the end, before {name}"));
+                if event.name == name {
+                    return event;
+                }
+                assert!(!["failure", "close"].contains(&event.name.as_str()), "{event:?}");
             }
-            assert!(!["failure", "close"].contains(&event.name.as_str()), "{event:?}");
-        }
+        })
+        .await
     }
 
     /// The next message: its number, and the event's id.
