@@ -7,6 +7,7 @@ mod streams;
 
 use futures_util::future::join_all;
 use meridian_edge::Config;
+use meridian_edge::config::SlowClientName;
 use meridian_testkit::{
     Answer, NumberedPublisher, RoundRobin, RunningEdge, TestMesh, config_for, curl, eventually,
     with_orders,
@@ -280,6 +281,29 @@ async fn a_client_that_takes_nothing_is_let_go_in_both_versions_and_others_still
         eventually("it is counted", async || mesh.edge("eu").number("slow_closes").await == count)
             .await;
     }
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_up_is_sent_every_message_of_a_conflating_namespace() {
+    let mesh = TestMesh::one_region(|config| {
+        config.namespaces[0].slow_client = SlowClientName::Conflate;
+    })
+    .await;
+    let mut stream =
+        Stream::open(mesh.edge("eu").public(), r#"{"id":2,"subscribe":{"f":"demo.a"}}"#).await;
+    assert_eq!(stream.next_item().await["id"], 2);
+    let nats = mesh.plain_nats("eu").await;
+    for round in 0..20 {
+        // They come in one read, and so stand in the outbox together.
+        for number in 0..50 {
+            let number = 50 * round + number;
+            nats.publish("demo.a", number.to_string().into()).await.unwrap();
+        }
+        for number in 0..50 {
+            assert_eq!(stream.next_item().await["m"]["d"], 50 * round + number);
+        }
+    }
+    assert_eq!(mesh.edge("eu").number("slow_conflations").await, 0);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! One client's socket: writes where it stands, and queues only what would block.
 
 use super::Shard;
+use super::leftover::Room;
 use super::sink::Sink;
 use bytes::Bytes;
 use meridian_core::outbox::{Full, Shed};
@@ -119,12 +120,12 @@ impl Connection {
 
     /// Writes whole frames to the socket, or queues what it does not take, to leave in any case.
     pub(crate) fn write(self: &Rc<Self>, shard: &Rc<Shard>, frames: &[IoSlice<'_>]) {
-        self.write_or_queue(shard, frames, |outbox, mut taken, bytes_max| {
+        self.write_or_queue(shard, frames, |outbox, mut taken, room| {
             let mut shed = Shed::default();
             for slice in frames {
                 let written = taken.min(slice.len());
                 taken -= written;
-                shed += outbox.push(slice, written, bytes_max)?;
+                shed += outbox.push(slice, written, room.bytes_max)?;
             }
             Ok(shed)
         });
@@ -137,7 +138,7 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         frames: &[IoSlice<'_>],
-        queue: impl FnOnce(&mut Outbox, usize, usize) -> Result<Shed, Full>,
+        queue: impl FnOnce(&mut Outbox, usize, Room) -> Result<Shed, Full>,
     ) {
         if !self.is_open() {
             return;
@@ -157,7 +158,9 @@ impl Connection {
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
             return;
         }
-        let queued = queue(&mut outbox, taken, shard.limits.outbox_bytes_max);
+        let bytes_max = shard.limits.outbox_bytes_max;
+        let slack_bytes = self.sink.slack_bytes().min(bytes_max / 4);
+        let queued = queue(&mut outbox, taken, Room { bytes_max, slack_bytes });
         drop(outbox);
         match queued {
             Ok(shed) => {

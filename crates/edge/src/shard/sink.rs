@@ -17,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+/// What waits in the outbox on its way to a task or to hyper: as much as a bare socket's buffer
+/// takes before its client counts as slow.
+const SLACK_BYTES: usize = 64 * 1024;
+
 /// Owned by its connection. No borrow lives across an await.
 pub(crate) enum Sink {
     /// What the socket takes is written at once.
@@ -44,6 +48,14 @@ impl Sink {
             (Self::Direct(stream), [one]) => Some(stream.try_write(one)),
             (Self::Direct(stream), several) => Some(stream.try_write_vectored(several)),
             (Self::Tls(_) | Self::Pumped(_), _) => None,
+        }
+    }
+
+    /// Bytes that may wait in the outbox while the client keeps up.
+    pub(super) fn slack_bytes(&self) -> usize {
+        match self {
+            Self::Direct(_) => 0,
+            Self::Tls(_) | Self::Pumped(_) => SLACK_BYTES,
         }
     }
 
