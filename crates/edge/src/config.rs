@@ -8,6 +8,7 @@ mod load;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use check::is_name;
 pub use load::ConfigErrors;
 
 use meridian_core::{Policy, SessionLimits};
@@ -15,7 +16,7 @@ use meridian_nats::streams::DurableNamespace;
 use meridian_proto::limits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything that an operator decides about one edge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -67,6 +68,14 @@ pub struct ListenSection {
     pub public: SocketAddr,
     /// For operators: `/healthz`, `/readyz`, `/stats`. Unauthenticated, so keep it private.
     pub admin: SocketAddr,
+    /// The certificate chain in PEM, for TLS on the public address. Empty: no TLS.
+    pub tls_certificate: PathBuf,
+    /// Its private key in PEM.
+    pub tls_key: PathBuf,
+    /// Origins, beside the edge's own, whose pages may use the HTTP transports: `https://host`,
+    /// with `:port` where it is not the default, or `*` for all. In `dev` mode loopback origins may
+    /// too.
+    pub origins: Vec<String>,
 }
 
 /// The region's NATS servers.
@@ -348,6 +357,9 @@ impl Default for ListenSection {
         Self {
             public: SocketAddr::from(([127, 0, 0, 1], 7410)),
             admin: SocketAddr::from(([127, 0, 0, 1], 7411)),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            origins: Vec::new(),
         }
     }
 }

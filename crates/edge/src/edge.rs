@@ -8,6 +8,7 @@ use crate::copies::CopiesReport;
 use crate::error::Error;
 use crate::page::Page;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
+use crate::tls::CertificateFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ const BACKLOG: i32 = 4096;
 /// A running edge. Dropping it without [`Edge::run_until`] ends the process's shards with it.
 pub struct Edge {
     config: Arc<Config>,
+    /// The files to watch, if the public listener serves TLS.
+    certificate: Option<CertificateFiles>,
     public: SocketAddr,
     admin: SocketAddr,
     admin_listener: std::net::TcpListener,
@@ -42,11 +45,13 @@ impl Edge {
     /// Binds both listeners and starts the shards.
     ///
     /// # Errors
-    /// [`Error::Listen`] when a port is taken, [`Error::Runtime`] when a thread cannot start.
+    /// [`Error::Listen`] when a port is taken, [`Error::Tls`] when the certificate is no good,
+    /// [`Error::Runtime`] when a thread cannot start.
     pub fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let policy = Arc::new(config.policy());
         let page = Arc::new(Page::new(&config.demo));
+        let certificate = CertificateFiles::of(&config.listen);
         let admin_listener = listen(config.listen.admin, None)?;
         // Shards share the port, and so could another edge without anybody noticing: a listener
         // that does not share finds it first.
@@ -58,7 +63,8 @@ impl Edge {
         for _ in 1..config.shard_count() {
             listeners.push(listen(public, send_buffer)?);
         }
-        let (orders, _) = watch::channel(Orders::default());
+        let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
+        let (orders, _) = watch::channel(Orders { tls, ..Orders::default() });
         let mut edge = Self {
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
@@ -66,6 +72,7 @@ impl Edge {
             orders,
             reports: Vec::new(),
             shards: Vec::new(),
+            certificate,
             config,
         };
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -111,6 +118,12 @@ impl Edge {
         let control = tokio::spawn(control::run(config, orders, copies));
         let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
+        let orders = self.orders.clone();
+        let certificate = tokio::spawn(async move {
+            if let Some(files) = self.certificate {
+                files.watch(&orders).await;
+            }
+        });
         let mut failures = FirstFailure(self.shards);
         let early = tokio::select! {
             biased;
@@ -124,6 +137,7 @@ impl Edge {
         let ended = failures.join().await;
         control.abort();
         admin.abort();
+        certificate.abort();
         early.map_or(ended, Err)
     }
 }

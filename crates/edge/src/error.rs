@@ -1,6 +1,7 @@
 //! Why an edge cannot start or go on.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// An edge's failure, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,14 @@ pub enum Error {
         address: SocketAddr,
         /// What the system says.
         source: std::io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("cannot use TLS with {path}: {reason}: name a PEM file that this process may read")]
+    Tls {
+        /// The file that is wrong, or the certificate's if both do not fit together.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A thread, runtime or registration failed.
     #[error("cannot start: {0}: look at the limits on threads and descriptors")]

@@ -11,6 +11,7 @@ mod edge;
 mod error;
 mod page;
 mod shard;
+mod tls;
 
 pub use config::{Config, ConfigErrors};
 pub use edge::Edge;

@@ -11,14 +11,19 @@ mod connection;
 mod drain;
 mod durable;
 mod fanout;
+mod forward;
 mod guarded;
 mod handshake;
+mod http;
 mod leftover;
 mod orders;
 mod proofs;
+mod pump;
 mod reader;
 mod report;
 mod requests;
+mod sessions;
+mod sink;
 mod store;
 mod upstream;
 
@@ -33,6 +38,8 @@ use clock::Due;
 use connection::Connection;
 use durable::{Durables, Histories};
 use fanout::Batch;
+use forward::Forwards;
+use http::Origins;
 use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
@@ -42,6 +49,8 @@ use meridian_proto::guard::GuardLimits;
 use meridian_proto::item::Mesh;
 use meridian_proto::{CloseCode, Wire};
 use report::Counters;
+use sessions::Sessions;
+use sink::Sink;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -49,9 +58,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Gets;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 use upstream::Upstream;
 
 /// Where bytes of clients land first: larger than any usual burst of commands.
@@ -101,6 +111,10 @@ pub(crate) struct Shard {
     pub(crate) durables: Durables,
     pub(crate) gets: Gets,
     pub(crate) histories: Histories,
+    pub(crate) forwards: Forwards,
+    pub(crate) sessions: Sessions,
+    /// Whose pages may use the HTTP transports.
+    pub(crate) origins: Origins,
     pub(crate) replays: Semaphore,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
@@ -110,8 +124,13 @@ pub(crate) struct Shard {
     /// What does not work in the mesh, as last ordered.
     pub(crate) mesh: RefCell<Mesh>,
     pub(crate) counters: Counters,
-    /// Sockets that are not yet connections.
+    /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
+    /// How TLS is served, as last ordered.
+    pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
+    /// Whether sockets shall end after the request that they serve, and the call for it.
+    pub(crate) is_ending: Cell<bool>,
+    pub(crate) ending: Notify,
     next_generation: Cell<u32>,
     started: Instant,
     report: Arc<Report>,
@@ -143,6 +162,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
         options.page,
         options.report,
     ));
+    shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
     let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
     let clock = tokio::task::spawn_local(clock::run(Rc::clone(&shard)));
@@ -186,6 +206,9 @@ impl Shard {
             durables: Durables::default(),
             gets: Gets::default(),
             histories: Histories::default(),
+            forwards: Forwards::default(),
+            sessions: Sessions::default(),
+            origins: Origins::new(config),
             replays: Semaphore::new(REPLAYS_MAX),
             epochs: RefCell::default(),
             batch: RefCell::default(),
@@ -194,6 +217,9 @@ impl Shard {
             mesh: RefCell::default(),
             counters: Counters::default(),
             handshakes: Cell::new(0),
+            tls: RefCell::default(),
+            is_ending: Cell::new(false),
+            ending: Notify::new(),
             next_generation: Cell::new(0),
             started: Instant::now(),
             policy,
@@ -226,13 +252,13 @@ impl Shard {
     }
 
     /// Takes a socket in as a connection.
-    pub(crate) fn insert(&self, stream: tokio::net::TcpStream, wire: Wire) -> Rc<Connection> {
+    pub(crate) fn insert(&self, sink: Sink, wire: Wire) -> Rc<Connection> {
         let generation = self.next_generation.get().wrapping_add(1);
         self.next_generation.set(generation);
         let mut connections = self.connections.borrow_mut();
         let entry = connections.vacant_entry();
         let key = ConnectionKey { index: entry.key() as u32, generation };
-        let connection = Rc::new(Connection::new(key, stream, wire, self.now_s()));
+        let connection = Rc::new(Connection::new(key, sink, wire, self.now_s()));
         entry.insert(Rc::clone(&connection));
         self.report.set_connections(connections.len());
         connection
@@ -247,8 +273,13 @@ impl Shard {
                 interest.leave(*subscription, connection.key.index, now_ms);
             }
         }
+        self.sessions.remove(connection);
         let mut connections = self.connections.borrow_mut();
-        connections.try_remove(connection.key.index as usize);
+        // Its place may be another's already.
+        let held = connections.get(connection.key.index as usize);
+        if held.is_some_and(|held| held.key == connection.key) {
+            connections.remove(connection.key.index as usize);
+        }
         self.report.set_connections(connections.len());
     }
 

@@ -27,6 +27,12 @@ pub fn heartbeat_region(subject: &str) -> Option<&str> {
     (!region.is_empty() && !region.contains('.')).then_some(region)
 }
 
+/// Where a shard of an edge takes commands for the streams that it holds, from whichever edge a
+/// load balancer gave them to. The edge's id is one subject token.
+pub fn edge_commands(edge: &str, shard: usize) -> String {
+    format!("_mrd.edge.{edge}.{shard}.cmd")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,7 +47,8 @@ mod tests {
 
     #[test]
     fn every_internal_subject_begins_with_the_root() {
-        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu"), &retired("ORDERS_1")] {
+        let (retired, commands) = (retired("ORDERS_1"), edge_commands("e", 0));
+        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu"), &retired, &commands] {
             assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
         }
     }

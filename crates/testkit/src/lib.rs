@@ -5,6 +5,7 @@
 
 mod awaited;
 pub mod checker;
+mod curl;
 mod durable;
 mod follower;
 mod liar;
@@ -15,6 +16,7 @@ mod process_mesh;
 mod publisher;
 mod raw_nats;
 mod raw_socket;
+mod round_robin;
 mod run;
 mod run_report;
 mod running_edge;
@@ -23,6 +25,7 @@ mod stage;
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
+pub use curl::{Answer, LineStream, curl};
 pub use durable::{ask, subscribe_durable, with_orders};
 pub use follower::{Follower, Habit, Next, Record, Resume};
 pub use liar::{Liar, Tongue};
@@ -33,6 +36,7 @@ pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
 pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
+pub use round_robin::RoundRobin;
 pub use run::{Outcome, Run};
 pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};

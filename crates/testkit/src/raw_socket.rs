@@ -4,17 +4,22 @@ use crate::within;
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// A socket on which a test writes any bytes and reads whole server frames.
 pub struct RawSocket {
-    stream: TcpStream,
+    stream: Box<dyn ByteStream>,
     /// Bytes of frames that are not yet taken.
     received: Vec<u8>,
     /// Items of a frame that are not yet taken.
     items: VecDeque<Value>,
 }
+
+/// TCP, or TLS over it.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
 /// What the server sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +38,12 @@ impl RawSocket {
     pub async fn tcp(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new(), items: VecDeque::new() }
+        Self::over(stream)
+    }
+
+    /// A connection that stands, nothing sent.
+    pub fn over(stream: impl ByteStream + 'static) -> Self {
+        Self { stream: Box::new(stream), received: Vec::new(), items: VecDeque::new() }
     }
 
     /// As [`RawSocket::tcp`], with the smallest receive buffer that the kernel gives: a peer that
@@ -43,7 +53,7 @@ impl RawSocket {
         socket.set_recv_buffer_size(2048).unwrap();
         let stream = socket.connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, received: Vec::new(), items: VecDeque::new() }
+        Self::over(stream)
     }
 
     /// Upgraded, but not connected in the protocol's sense.

@@ -30,7 +30,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
             shards: 1,
             ..EdgeSection::default()
         },
-        listen: ListenSection { public: loopback, admin: loopback },
+        listen: ListenSection { public: loopback, admin: loopback, ..ListenSection::default() },
         nats: NatsSection { servers: vec![nats.into()] },
         mesh: MeshSection { regions: regions.to_vec(), ..MeshSection::default() },
         drain: DrainSection { window_ms: 300 },

@@ -1,7 +1,9 @@
 //! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
 //! with its place and what to do.
 
-use super::{AuthMode, ClassName, Config, LimitsSection, NamespaceSection, SlowClientName};
+use super::{
+    AuthMode, ClassName, Config, LimitsSection, ListenSection, NamespaceSection, SlowClientName,
+};
 use meridian_core::namespace::{Permission, Retention};
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
@@ -37,6 +39,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     if public == admin && public.port() != 0 {
         wrong("listen.admin", format!("{admin} is the public address too: choose another"));
     }
+    mistakes.extend(check_listen(&config.listen));
+    let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     let is_open = config.auth.mode == AuthMode::Dev && !public.ip().is_loopback();
     if is_open && !config.auth.allow_anonymous_beyond_loopback {
         let what = "accepts anybody, so it listens on loopback only: listen there, or set \
@@ -69,6 +73,29 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
         mistakes.append(&mut errors);
+    }
+    mistakes
+}
+
+/// What is wrong with TLS and with the origins.
+fn check_listen(listen: &ListenSection) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let (certificate, key) = (&listen.tls_certificate, &listen.tls_key);
+    if certificate.as_os_str().is_empty() != key.as_os_str().is_empty() {
+        let what = "TLS needs both tls_certificate and tls_key";
+        mistakes.push(format!("listen.tls_key: {what}: name both files, or none"));
+    }
+    for (index, origin) in listen.origins.iter().enumerate() {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        let is_host = |host: &str| {
+            !host.is_empty()
+                && !host.contains(['/', '?', '#', ' ', ','])
+                && !host.chars().any(|letter| letter.is_ascii_uppercase())
+        };
+        if origin != "*" && !host.is_some_and(is_host) {
+            let what = "is no origin: https://host or https://host:port, in lower case, or *";
+            mistakes.push(format!("listen.origins[{index}]: {origin:?} {what}"));
+        }
     }
     mistakes
 }
@@ -199,7 +226,7 @@ fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Names
 }
 
 /// Names become NATS subject tokens and metric labels.
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=64).contains(&text.len()) && text.bytes().all(is_part)
 }

@@ -66,7 +66,8 @@ fn layers(file: Option<&Path>) -> Result<Value, String> {
         .list_separator(",")
         .with_list_parse_key("nats.servers")
         .with_list_parse_key("mesh.regions")
-        .with_list_parse_key("edge.alternates");
+        .with_list_parse_key("edge.alternates")
+        .with_list_parse_key("listen.origins");
     let built = builder.add_source(environment).build();
     let place = || file.map_or_else(String::new, |path| format!("{}: ", path.display()));
     built.and_then(config::Config::try_deserialize).map_err(|error| format!("{}{error}", place()))

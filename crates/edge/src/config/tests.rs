@@ -113,6 +113,25 @@ fn a_durable_namespace_needs_a_stream_whose_home_is_a_region() {
 }
 
 #[test]
+fn tls_needs_both_files_and_origins_are_origins() {
+    let listen = |listen: serde_json::Value| load::from_tree(json!({"listen": listen}));
+    assert!(listen(json!({"tls_certificate": "a.pem", "tls_key": "b.pem"})).is_ok());
+    let origins = ["https://a.example", "http://a:8080", "https://[::1]:1", "*"];
+    assert!(listen(json!({"origins": origins})).is_ok());
+    for wrong in [
+        json!({"tls_certificate": "a.pem"}),
+        json!({"tls_key": "b.pem"}),
+        json!({"origins": ["a.example"]}),
+        json!({"origins": ["https://"]}),
+        json!({"origins": ["https://a.example/"]}),
+        json!({"origins": ["https://A.example"]}),
+        json!({"origins": ["wss://a.example"]}),
+    ] {
+        assert!(listen(wrong.clone()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn passwords_are_not_shown() {
     let mut config = Config::default();
     config.nats.servers = vec!["nats://user:se@cret@host:4222".into()];

@@ -1,7 +1,8 @@
 //! The listener: takes sockets in, as many as there may be.
 
 use super::handshake::Subprotocol;
-use super::{Shard, handshake, reader};
+use super::http::{self, HttpSocket, Transport};
+use super::{Shard, reader};
 use meridian_proto::CloseCode;
 use socket2::SockRef;
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 /// What a client gets when the edge is full. Plain bytes, before any parsing.
@@ -17,6 +19,9 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
 
 /// How long a refused client has to take its answer. Short, because it is one more socket.
 const FULL_LINGER: Duration = Duration::from_millis(300);
+
+/// How long a peer may leave bytes unacknowledged: some heartbeats go unanswered within it.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
 
 /// How long to wait when the process has no descriptor left, so that the loop does not spin.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -50,8 +55,9 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
     // Frames leave when they are written; a failure here costs latency only.
     drop(stream.set_nodelay(true));
     drop(SockRef::from(&stream).set_keepalive(true));
-    shard.handshakes.set(handshakes + 1);
-    tokio::task::spawn_local(greet(Rc::clone(shard), stream));
+    // A streamed response is told of a client that is gone by nothing else. A WebSocket asks.
+    drop(SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
+    tokio::task::spawn_local(greet(Rc::clone(shard), HttpSocket::new(shard), stream));
 }
 
 /// Says that the edge is full, and reads what the client sends until it closes: a socket that is
@@ -65,14 +71,15 @@ async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// From a socket to a connection. One deadline covers everything up to `connect`.
-async fn greet(shard: Rc<Shard>, stream: TcpStream) {
-    let counted = Counted(Rc::clone(&shard));
+async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let limit = Duration::from_millis(shard.limits.handshake_ms);
     let started = tokio::time::Instant::now();
-    let upgraded = timeout(limit, handshake::run(&shard, stream)).await;
-    drop(counted);
-    let Ok(Some(upgraded)) = upgraded else { return };
-    let connection = shard.insert(upgraded.stream, upgraded.subprotocol.wire());
+    let Some(transport) = secure(&shard, stream).await else { return };
+    let upgraded = http::serve(&shard, &socket, transport).await;
+    drop(socket);
+    let Some(upgraded) = upgraded else { return };
+    upgraded.transport.forget_user_timeout();
+    let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
     if upgraded.subprotocol == Subprotocol::Unserved {
         connection.close(&shard, CloseCode::Version);
     }
@@ -82,11 +89,17 @@ async fn greet(shard: Rc<Shard>, stream: TcpStream) {
     tokio::task::spawn_local(reader::run(shard, connection, upgraded.ahead));
 }
 
-/// Counts a handshake until it is dropped, on every path.
-struct Counted(Rc<Shard>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.handshakes.set(self.0.handshakes.get() - 1);
+/// TLS first, where it is configured. None if the client cannot or is too slow.
+async fn secure(shard: &Shard, stream: TcpStream) -> Option<Transport> {
+    let Some(tls) = shard.tls.borrow().clone() else { return Some(Transport::Plain(stream)) };
+    let limits = &shard.limits;
+    let patience = Duration::from_millis(limits.header_read_ms.min(limits.handshake_ms));
+    match timeout(patience, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            debug!(shard = shard.index, %error, "TLS failed");
+            None
+        }
+        Err(_) => None,
     }
 }

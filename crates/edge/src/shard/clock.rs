@@ -1,6 +1,7 @@
 //! The shard's second hand: heartbeats, connect deadlines, lingering filters, the report.
 
 use super::connection::Connection;
+use super::sink::Sink;
 use super::{ConnectionKey, Shard};
 use meridian_proto::CloseCode;
 use std::io::IoSlice;
@@ -18,6 +19,8 @@ pub(crate) enum Due {
     Connect(ConnectionKey),
     /// A heartbeat.
     Heartbeat(ConnectionKey),
+    /// A look whether its client still takes what waits.
+    Stall(ConnectionKey),
 }
 
 /// Runs until the shard ends.
@@ -41,6 +44,11 @@ impl Shard {
         self.wheel.borrow_mut().schedule(Due::Heartbeat(connection.key), delay_s);
     }
 
+    /// Looks later whether a streamed response has stalled.
+    pub(super) fn schedule_stall(&self, connection: &Connection, delay_ms: u64) {
+        self.wheel.borrow_mut().schedule(Due::Stall(connection.key), delay_ms.div_ceil(1_000));
+    }
+
     fn on_second(self: &Rc<Self>) {
         let due = self.wheel.borrow_mut().due(u64::from(self.now_s()));
         for due in due {
@@ -55,6 +63,11 @@ impl Shard {
                 Due::Heartbeat(key) => {
                     if let Some(connection) = self.connection(key) {
                         self.heartbeat(&connection);
+                    }
+                }
+                Due::Stall(key) => {
+                    if let Some(connection) = self.connection(key) {
+                        connection.look_for_stall(self);
                     }
                 }
             }
@@ -72,7 +85,9 @@ impl Shard {
         let ping_s = connection.session.borrow().as_ref().map(|session| session.ping_s());
         let Some(ping_s) = ping_s.filter(|_| connection.is_open()) else { return };
         let silent_s = u64::from(self.now_s().saturating_sub(connection.heard_at_s.get()));
-        if silent_s > 2 * ping_s + STALE_SLACK_S {
+        // A streamed response has no way back: its socket says when the client is gone.
+        let is_heard = !matches!(connection.sink, Sink::Pumped(_));
+        if is_heard && silent_s > 2 * ping_s + STALE_SLACK_S {
             return connection.close(self, CloseCode::Stale);
         }
         let mut bytes = Vec::new();

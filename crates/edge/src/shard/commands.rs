@@ -41,7 +41,8 @@ pub(super) fn perform(
     }
 }
 
-fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
+/// Performs the first command of a connection.
+pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
     let moment = shard.moment();
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
     match greet(command, cid, &moment) {
@@ -65,11 +66,32 @@ fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
 }
 
 fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
-    let effect = {
-        let mut session = connection.session.borrow_mut();
-        let Some(session) = session.as_mut() else { return };
-        session.on_command(command, &shard.interest.borrow(), &shard.moment())
-    };
+    let effect = effect(shard, connection, command);
+    carry_out(shard, connection, effect);
+}
+
+/// Performs a command for a client that cannot send any. What the session refuses comes back.
+pub(super) fn command_for(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    command: Command,
+) -> Result<(), Failure> {
+    match effect(shard, connection, command) {
+        Effect::Send(Item::Error(_, failure)) => Err(failure),
+        effect => {
+            carry_out(shard, connection, effect);
+            Ok(())
+        }
+    }
+}
+
+fn effect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) -> Effect {
+    let mut session = connection.session.borrow_mut();
+    let Some(session) = session.as_mut() else { return Effect::Nothing };
+    session.on_command(command, &shard.interest.borrow(), &shard.moment())
+}
+
+fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
     match effect {
         Effect::Nothing => {}
         Effect::Send(item) => connection.send(shard, &item),

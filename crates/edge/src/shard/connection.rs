@@ -1,22 +1,28 @@
 //! One client's socket: writes where it stands, and queues only what would block.
 
 use super::Shard;
+use super::leftover::Room;
+use super::sink::Sink;
+use bytes::Bytes;
 use meridian_core::outbox::{Full, Shed};
 use meridian_core::{Outbox, Session};
-use meridian_proto::item::{Item, Reply};
+use meridian_proto::item::{Gap, Item, Reply};
 use meridian_proto::{CloseCode, Wire};
-use socket2::SockRef;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
 /// How long a closing connection may take to hand over its last frames and to answer the close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most bytes that hyper is given at once: an HTTP/2 frame, and all that a client that takes
+/// nothing can pin beside its outbox.
+const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// Names a connection of a shard, and never another one: places are used again, generations not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +34,7 @@ pub(crate) struct ConnectionKey {
 /// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
 pub(crate) struct Connection {
     pub(crate) key: ConnectionKey,
-    pub(crate) stream: TcpStream,
+    pub(crate) sink: Sink,
     /// How items are put on the socket, from the handshake on.
     pub(crate) wire: Wire,
     /// None until `connect` succeeded.
@@ -61,10 +67,10 @@ enum Writer {
 }
 
 impl Connection {
-    pub(crate) fn new(key: ConnectionKey, stream: TcpStream, wire: Wire, now_s: u32) -> Self {
+    pub(crate) fn new(key: ConnectionKey, sink: Sink, wire: Wire, now_s: u32) -> Self {
         Self {
             key,
-            stream,
+            sink,
             wire,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
@@ -88,6 +94,10 @@ impl Connection {
     /// Sends one item.
     pub(crate) fn send(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item) {
         self.put(shard, item, None);
+        if self.wire == Wire::Sse && matches!(item, Item::Error(..)) {
+            // A receive-only client cannot ask again, but it comes back by itself.
+            self.close(shard, CloseCode::Internal);
+        }
     }
 
     /// Sends one item about a subscription on a stream of this epoch.
@@ -110,12 +120,12 @@ impl Connection {
 
     /// Writes whole frames to the socket, or queues what it does not take, to leave in any case.
     pub(crate) fn write(self: &Rc<Self>, shard: &Rc<Shard>, frames: &[IoSlice<'_>]) {
-        self.write_or_queue(shard, frames, |outbox, mut taken, bytes_max| {
+        self.write_or_queue(shard, frames, |outbox, mut taken, room| {
             let mut shed = Shed::default();
             for slice in frames {
                 let written = taken.min(slice.len());
                 taken -= written;
-                shed += outbox.push(slice, written, bytes_max)?;
+                shed += outbox.push(slice, written, room.bytes_max)?;
             }
             Ok(shed)
         });
@@ -128,7 +138,7 @@ impl Connection {
         self: &Rc<Self>,
         shard: &Rc<Shard>,
         frames: &[IoSlice<'_>],
-        queue: impl FnOnce(&mut Outbox, usize, usize) -> Result<Shed, Full>,
+        queue: impl FnOnce(&mut Outbox, usize, Room) -> Result<Shed, Full>,
     ) {
         if !self.is_open() {
             return;
@@ -136,28 +146,26 @@ impl Connection {
         let mut outbox = self.outbox.borrow_mut();
         let mut taken = 0;
         if outbox.is_empty() {
-            let result = match frames {
-                [one] => self.stream.try_write(one),
-                several => self.stream.try_write_vectored(several),
-            };
-            match result {
-                Ok(written) => taken = written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => {
+            match self.sink.try_write(frames) {
+                Some(Ok(written)) => taken = written,
+                Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
                     drop(outbox);
                     return self.abort(&error);
                 }
+                Some(Err(_)) | None => {}
             }
         }
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
             return;
         }
-        let queued = queue(&mut outbox, taken, shard.limits.outbox_bytes_max);
+        let bytes_max = shard.limits.outbox_bytes_max;
+        let slack_bytes = self.sink.slack_bytes().min(bytes_max / 4);
+        let queued = queue(&mut outbox, taken, Room { bytes_max, slack_bytes });
         drop(outbox);
         match queued {
             Ok(shed) => {
                 shard.counters.add_shed(shed);
-                self.run_writer(shard);
+                self.pass_on(shard);
             }
             Err(Full) => self.close(shard, CloseCode::Slow),
         }
@@ -188,19 +196,92 @@ impl Connection {
         let pushed = outbox.push(&bytes, 0, usize::MAX);
         debug_assert!(pushed.is_ok(), "the bound is out of the way");
         drop(outbox);
-        self.run_writer(shard);
-        let this = Rc::clone(self);
+        self.pass_on(shard);
+        let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
             tokio::time::sleep(CLOSE_TIMEOUT).await;
             this.end();
+            shard.remove(&this);
         });
     }
 
     /// Ends the socket now: the reader wakes and cleans up.
     pub(crate) fn end(&self) {
         self.phase.set(Phase::Closing);
-        // An error means that the peer was faster.
-        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        self.sink.end();
+        if matches!(self.sink, Sink::Pumped(_)) {
+            // hyper may hold the body for a while, but nobody takes this any more.
+            *self.outbox.borrow_mut() = Outbox::default();
+        }
+    }
+
+    /// Looks after what waits: a task writes it, or hyper takes it.
+    fn pass_on(self: &Rc<Self>, shard: &Rc<Shard>) {
+        let Sink::Pumped(pump) = &self.sink else { return self.run_writer(shard) };
+        pump.wake();
+        if !pump.is_watched.replace(true) {
+            pump.moved_at_ms.set(shard.now_ms());
+            shard.schedule_stall(self, shard.limits.write_stall_ms);
+        }
+    }
+
+    /// Takes some of what waits, for a streamed response. None at its end.
+    ///
+    /// # Errors
+    /// When the response is to be cut off.
+    pub(super) fn poll_take(
+        &self,
+        shard: &Shard,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Bytes>>> {
+        let Sink::Pumped(pump) = &self.sink else { return Poll::Ready(None) };
+        if pump.is_over() {
+            return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
+        }
+        let mut outbox = self.outbox.borrow_mut();
+        if outbox.is_empty() && !self.is_open() {
+            return Poll::Ready(None);
+        }
+        if outbox.is_empty() {
+            pump.wait(context.waker());
+            return Poll::Pending;
+        }
+        let (mut slices, mut chunk) = (Vec::new(), Vec::new());
+        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        for slice in &slices {
+            let room = CHUNK_BYTES_MAX - chunk.len();
+            chunk.extend_from_slice(&slice[..slice.len().min(room)]);
+        }
+        drop(slices);
+        outbox.consume(chunk.len());
+        pump.moved_at_ms.set(shard.now_ms());
+        Poll::Ready(Some(Ok(chunk.into())))
+    }
+
+    /// A gap that the outbox tells. Without an epoch: under a wildcard, what is told here is no
+    /// place to resume from.
+    fn gap_frame(&self, gap: Gap) -> Vec<u8> {
+        item_frame(self.wire, &Item::Gap(gap), None)
+    }
+
+    /// Ends a streamed response whose client has taken nothing for too long.
+    pub(super) fn look_for_stall(&self, shard: &Shard) {
+        let Sink::Pumped(pump) = &self.sink else { return };
+        pump.is_watched.set(false);
+        if self.outbox.borrow().is_empty() {
+            return;
+        }
+        let stalled_ms = shard.now_ms().saturating_sub(pump.moved_at_ms.get());
+        let left_ms = shard.limits.write_stall_ms.saturating_sub(stalled_ms);
+        if left_ms > 0 {
+            pump.is_watched.set(true);
+            return shard.schedule_stall(self, left_ms);
+        }
+        if self.is_open() {
+            shard.count_close(CloseCode::Slow);
+        }
+        self.abort(&io::Error::new(io::ErrorKind::TimedOut, "write stalled"));
+        shard.remove(self);
     }
 
     fn abort(&self, error: &io::Error) {
@@ -220,7 +301,7 @@ impl Connection {
             match result {
                 Ok(()) if this.is_open() => {}
                 // The close frame is out: now the client closes, or the time is over.
-                Ok(()) => drop(SockRef::from(&this.stream).shutdown(Shutdown::Write)),
+                Ok(()) => this.sink.finish().await,
                 Err(error) => {
                     // A connection that is closing has been counted already.
                     if error.kind() == io::ErrorKind::TimedOut && this.is_open() {
@@ -234,26 +315,28 @@ impl Connection {
 
     /// Writes until nothing waits.
     async fn write_out(&self, stall: Duration) -> io::Result<()> {
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "write stalled");
         loop {
             if self.outbox.borrow().is_empty() {
-                return Ok(());
-            }
-            timeout(stall, self.stream.writable())
-                .await
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "write stalled"))??;
-            let mut outbox = self.outbox.borrow_mut();
-            let mut slices = Vec::new();
-            // Without an epoch: under a wildcard, what is told here is no place to resume from.
-            outbox.slices(&mut slices, |gap| item_frame(self.wire, &Item::Gap(gap), None));
-            match self.stream.try_write_vectored(&slices) {
-                Ok(written) => {
-                    drop(slices);
-                    outbox.consume(written);
+                timeout(stall, self.sink.flush()).await.map_err(late)??;
+                if self.outbox.borrow().is_empty() {
+                    return Ok(());
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
             }
+            let write = poll_fn(|context| self.poll_write(context));
+            timeout(stall, write).await.map_err(late)??;
         }
+    }
+
+    /// Writes some of what waits as soon as it is taken.
+    fn poll_write(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut outbox = self.outbox.borrow_mut();
+        let mut slices = Vec::new();
+        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        let written = ready!(self.sink.poll_write(context, &slices))?;
+        drop(slices);
+        outbox.consume(written);
+        Poll::Ready(Ok(()))
     }
 }
 

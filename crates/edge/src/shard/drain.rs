@@ -26,6 +26,8 @@ const LAST_ACKS: Duration = Duration::from_secs(2);
 /// window.
 pub(super) async fn run(shard: &Rc<Shard>, drain: Drain, listening: &JoinHandle<()>) {
     listening.abort();
+    shard.is_ending.set(true);
+    shard.ending.notify_waiters();
     let clients = shard.connections.borrow().len();
     info!(shard = shard.index, clients, window_ms = drain.window_ms, "draining");
     shard.tell_goaway(drain);
@@ -45,7 +47,8 @@ pub(super) async fn run(shard: &Rc<Shard>, drain: Drain, listening: &JoinHandle<
         sleep(STEP).await;
     }
     let end = Instant::now() + LAST_CLOSES;
-    while !shard.connections.borrow().is_empty() && Instant::now() < end {
+    let is_empty = || shard.connections.borrow().is_empty() && shard.handshakes.get() == 0;
+    while !is_empty() && Instant::now() < end {
         sleep(STEP).await;
     }
     // What clients published just now must not die with the socket.

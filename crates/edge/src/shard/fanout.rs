@@ -150,8 +150,8 @@ impl Shard {
         for member in interest.group(group).members() {
             let pieces = [IoSlice::new(&batch.bytes)];
             let connection = &connections[*member as usize];
-            connection.write_or_queue(self, &pieces, |outbox, taken, bytes_max| {
-                queue(outbox, bytes, batch.frames.iter(), taken, bytes_max)
+            connection.write_or_queue(self, &pieces, |outbox, taken, room| {
+                queue(outbox, bytes, batch.frames.iter(), taken, room)
             });
         }
     }
@@ -186,8 +186,8 @@ impl Shard {
             let (head, _) = connection.chain.replace(NO_CHAIN);
             let chain = || Chain { arena, next: head }.map(|index| &frames[index as usize]);
             collect(bytes.frames, chain(), &mut slices);
-            connection.write_or_queue(self, &slices, |outbox, taken, bytes_max| {
-                queue(outbox, bytes, chain(), taken, bytes_max)
+            connection.write_or_queue(self, &slices, |outbox, taken, room| {
+                queue(outbox, bytes, chain(), taken, room)
             });
             slices.clear();
         }

@@ -80,7 +80,7 @@ impl AsyncRead for GuardedStream<'_> {
         }
         let start = buffer.filled().len();
         if state.ahead.is_empty() {
-            ready!(poll_socket(guarded.connection, context, buffer))?;
+            ready!(guarded.connection.sink.poll_read(context, buffer))?;
         } else {
             let count = state.ahead.len().min(buffer.remaining());
             buffer.put_slice(&state.ahead.split_to(count));
@@ -94,24 +94,6 @@ impl AsyncRead for GuardedStream<'_> {
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)))
             }
             _ => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-fn poll_socket(
-    connection: &Connection,
-    context: &mut Context<'_>,
-    buffer: &mut ReadBuf<'_>,
-) -> Poll<io::Result<()>> {
-    loop {
-        ready!(connection.stream.poll_read_ready(context))?;
-        match connection.stream.try_read(buffer.initialize_unfilled()) {
-            Ok(count) => {
-                buffer.advance(count);
-                return Poll::Ready(Ok(()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Poll::Ready(Err(error)),
         }
     }
 }

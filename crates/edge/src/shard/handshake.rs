@@ -1,42 +1,21 @@
-//! From HTTP to a WebSocket (RFC 6455 section 4.2), and the few plain pages beside it.
+//! From HTTP to a WebSocket: is a request a good upgrade (RFC 6455 section 4.2), and what is the
+//! answer. `http` calls it.
 
-use super::Shard;
+use super::http::{Answer, plain};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Version};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use meridian_proto::{Wire, json, pb};
 use sha1::{Digest, Sha1};
-use std::cell::RefCell;
-use std::convert::Infallible;
-use std::rc::Rc;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tracing::debug;
 
 /// Where the WebSocket is.
-const PATH: &str = "/v1/ws";
+pub(super) const PATH: &str = "/v1/ws";
 
 /// RFC 6455 section 1.3.
 const KEY_SUFFIX: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// Most request headers: browsers send about 20.
-const HEADERS_MAX: usize = 64;
-
-/// A socket after its upgrade.
-pub(crate) struct Upgraded {
-    pub(crate) stream: TcpStream,
-    /// What the client's offer of subprotocols came to. A client cannot read the status of a
-    /// refused upgrade, so one with only others is upgraded first and then told by a close code.
-    pub(crate) subprotocol: Subprotocol,
-    /// What the client sent behind its request.
-    pub(crate) ahead: Bytes,
-}
 
 /// What a client's offer of subprotocols came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,59 +49,12 @@ impl Subprotocol {
     }
 }
 
-/// Serves one HTTP request. `Some` if it was an upgrade.
-pub(crate) async fn run(shard: &Rc<Shard>, stream: TcpStream) -> Option<Upgraded> {
-    let upgrade = Rc::new(RefCell::new(None));
-    let service = {
-        let (shard, upgrade) = (Rc::clone(shard), Rc::clone(&upgrade));
-        service_fn(move |mut request: Request<Incoming>| {
-            let response = answer(&shard, &request);
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                let subprotocol = subprotocol(request.headers());
-                *upgrade.borrow_mut() = Some((hyper::upgrade::on(&mut request), subprotocol));
-            }
-            std::future::ready(Ok::<_, Infallible>(response))
-        })
-    };
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(shard.limits.header_read_ms))
-        .max_buf_size(shard.limits.header_bytes_max)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        debug!(shard = shard.index, %error, "handshake failed");
-        return None;
-    }
-    let (upgrade, subprotocol) = upgrade.borrow_mut().take()?;
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some(Upgraded { stream: parts.io.into_inner(), subprotocol, ahead: parts.read_buf })
-}
-
-fn answer(shard: &Shard, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    if request.uri().path() == PATH {
-        return upgrade(request).unwrap_or_else(refusal);
-    }
-    let mut response = if request.method() == Method::GET {
-        let page = shard.page.answer(request.uri().path());
-        let nothing = "nothing here; the WebSocket is at /v1/ws\n";
-        page.unwrap_or_else(|| plain(StatusCode::NOT_FOUND, nothing))
-    } else {
-        plain(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n")
-    };
-    // One request a socket: the handshake's deadline bounds it.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
 type Refusal = (StatusCode, &'static str);
 
-fn refusal((status, text): Refusal) -> Response<Full<Bytes>> {
+/// The answer to what is no good upgrade.
+pub(super) fn refusal((status, text): Refusal) -> Answer {
     let mut response = plain(status, text);
     let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -130,11 +62,12 @@ fn refusal((status, text): Refusal) -> Response<Full<Bytes>> {
     response
 }
 
-fn upgrade(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal> {
+/// The answer to an upgrade, or why it is none.
+pub(super) fn upgrade(request: &Request<Incoming>) -> Result<Answer, Refusal> {
     if request.method() != Method::GET {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET\n"));
     }
-    if request.version() < Version::HTTP_11 {
+    if request.version() != Version::HTTP_11 {
         return Err((StatusCode::HTTP_VERSION_NOT_SUPPORTED, "a WebSocket needs HTTP/1.1\n"));
     }
     let headers = request.headers();
@@ -155,7 +88,7 @@ fn upgrade(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal
     let Some(key) = key else {
         return Err((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes of base64\n"));
     };
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Bytes::new().into());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let answer = response.headers_mut();
     answer.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -169,7 +102,8 @@ fn upgrade(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Refusal
     Ok(response)
 }
 
-fn subprotocol(headers: &HeaderMap) -> Subprotocol {
+/// What a client's offer comes to.
+pub(super) fn subprotocol(headers: &HeaderMap) -> Subprotocol {
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return Subprotocol::Unasked;
     }
@@ -188,12 +122,4 @@ fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool
 fn tokens(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
 }

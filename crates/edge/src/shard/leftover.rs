@@ -12,6 +12,14 @@ pub(super) struct BatchBytes<'a> {
     pub(super) subjects: &'a [u8],
 }
 
+/// How much may wait for a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) bytes_max: usize,
+    /// So much of it says nothing of the client: it would have gone into a bare socket's buffer.
+    pub(super) slack_bytes: usize,
+}
+
 /// Frames that stay together: a range of the batch, of which the socket has taken a beginning.
 struct Piece {
     start: usize,
@@ -29,8 +37,9 @@ pub(super) fn queue<'f>(
     bytes: BatchBytes<'_>,
     frames: impl Iterator<Item = &'f EncodedFrame>,
     mut taken: usize,
-    bytes_max: usize,
+    room: Room,
 ) -> Result<Shed, Full> {
+    let Room { bytes_max, slack_bytes } = room;
     let mut shed = Shed::default();
     let mut firm: Option<Piece> = None;
     for frame in frames {
@@ -41,7 +50,14 @@ pub(super) fn queue<'f>(
             continue;
         }
         // What has begun to leave must be finished.
-        let is_firm = written > 0 || frame.slow_client == SlowClient::Disconnect;
+        let waiting = outbox.bytes() + firm.as_ref().map_or(0, |piece| piece.end - piece.start);
+        let is_firm = written > 0
+            || match frame.slow_client {
+                SlowClient::Disconnect => true,
+                SlowClient::DropOldest => false,
+                // What waits does not make a client slow yet.
+                SlowClient::Conflate => waiting < slack_bytes,
+            };
         match &mut firm {
             Some(piece) if is_firm && piece.end == start => piece.end = end,
             _ => {

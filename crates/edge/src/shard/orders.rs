@@ -8,7 +8,9 @@ use meridian_proto::{ErrorCode, Subject};
 use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::watch;
+use tokio_rustls::rustls::ServerConfig;
 
 /// When a publish is worth another try whose home is lost, in ms: about as often as home is asked.
 const STORE_AGAIN_MS: u64 = 1_000;
@@ -20,6 +22,8 @@ pub(crate) struct Orders {
     pub(crate) mesh: Mesh,
     /// Epochs of the region's copies that exist, by stream name.
     pub(crate) epochs: BTreeMap<String, String>,
+    /// How to serve TLS, if the public listener is to.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
 }
@@ -34,7 +38,8 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let Orders { mesh, epochs, drain } = orders.borrow_and_update().clone();
+        let Orders { mesh, epochs, tls, drain } = orders.borrow_and_update().clone();
+        shard.tls.borrow_mut().clone_from(&tls);
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             return drain;

@@ -54,6 +54,7 @@ impl Shard {
         self.interest.borrow_mut().interrupt();
         self.durables.interrupt();
         self.gets.interrupt();
+        self.forwards.interrupt();
         for ack in unproven {
             let msg = "the NATS connection broke before the acknowledgement";
             self.fail(ack.member, ack.command, Failure::new(ErrorCode::AckUnknown, msg));

@@ -13,9 +13,12 @@ use fastwebsockets::{
 };
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
 use meridian_proto::{CloseCode, Wire, json, pb};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, timeout_at};
 
 /// Why a connection's incoming side is over.
@@ -30,7 +33,7 @@ enum End {
 /// behind its upgrade request.
 pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>, ahead: Bytes) {
     // Leaves the table and the interest on every path, a panic included.
-    let registered = Registered { shard: Rc::clone(&shard), connection: Rc::clone(&connection) };
+    let registered = Registered::new(&shard, &connection);
     if let End::Close(code, reason) = run_inner(&shard, &connection, ahead).await {
         connection.close_with(&shard, code, reason);
         discard(&shard, &connection).await;
@@ -41,9 +44,16 @@ pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>, ahead: Byt
     drop(registered);
 }
 
-struct Registered {
-    shard: Rc<Shard>,
-    connection: Rc<Connection>,
+/// Ends a connection, and takes it out of the table and the interest, when it is dropped.
+pub(super) struct Registered {
+    pub(super) shard: Rc<Shard>,
+    pub(super) connection: Rc<Connection>,
+}
+
+impl Registered {
+    pub(super) fn new(shard: &Rc<Shard>, connection: &Rc<Connection>) -> Self {
+        Self { shard: Rc::clone(shard), connection: Rc::clone(connection) }
+    }
 }
 
 impl Drop for Registered {
@@ -73,15 +83,13 @@ async fn run_inner(shard: &Rc<Shard>, connection: &Rc<Connection>, mut ahead: By
 
 /// Waits for a client to send. Owns no buffer meanwhile: bytes come by the shard's scratch.
 async fn wait_for_bytes(shard: &Shard, connection: &Connection) -> io::Result<Bytes> {
-    loop {
-        connection.stream.readable().await?;
+    poll_fn(|context| {
         let mut scratch = shard.scratch.borrow_mut();
-        match connection.stream.try_read(&mut scratch) {
-            Ok(count) => return Ok(Bytes::copy_from_slice(&scratch[..count])),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
+        let mut buffer = ReadBuf::new(&mut scratch);
+        ready!(connection.sink.poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+    .await
 }
 
 /// Reads messages until the client stands between two of them and nothing is left over.

@@ -29,7 +29,7 @@ impl Shard {
     /// Hands an answer to the client that waits for it.
     pub(super) fn answer_request(self: &Rc<Self>, message: &Message<'_>) {
         let token = self.upstream.token(message.subject).unwrap_or_default();
-        if self.gets.take(token, message) {
+        if self.gets.take(token, message) || self.forwards.take(token, message) {
             return;
         }
         let Some(request) = self.requests.borrow_mut().answer(token) else { return };

@@ -24,6 +24,9 @@ use tracing::{info, warn};
 /// The sid of the shard's reply subject: the interest table's begin above 2^32.
 const INBOX_SID: u64 = 1;
 
+/// The sid of the subject for commands that others were given for this shard's streams.
+const COMMANDS_SID: u64 = 2;
+
 /// A ping goes out after this much silence, and an answer is awaited as long: the death of a
 /// server that closes nothing is noticed within 10 s.
 const PING_INTERVAL_MS: u64 = 5_000;
@@ -135,6 +138,15 @@ impl Upstream {
         Ok(())
     }
 
+    /// Answers a request of another edge.
+    pub(crate) fn answer(&self, reply: &str, body: &[u8]) -> Result<(), meridian_nats::Error> {
+        let mut writer = self.writer.borrow_mut();
+        let Some(writer) = writer.as_mut() else { return Err(meridian_nats::Error::Closed) };
+        writer.publish(reply, None, &[], body)?;
+        self.appended.notify_one();
+        Ok(())
+    }
+
     pub(crate) fn await_ack(&self, ping: u64, ack: PendingAck) {
         self.acks.borrow_mut().push_back((ping, ack));
     }
@@ -230,6 +242,7 @@ fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats:
     while let Some(op) = reader.next()? {
         match op {
             Op::Message(message) if message.sid == INBOX_SID => shard.answer_request(&message),
+            Op::Message(message) if message.sid == COMMANDS_SID => shard.forwarded(&message),
             Op::Message(message) => {
                 shard.counters.add_message();
                 match shard.durables.get(message.sid) {
@@ -271,6 +284,10 @@ impl Upstream {
         if let Some(writer) = self.writer.borrow_mut().as_mut() {
             let inbox = format!("{}*", self.inbox);
             writer.subscribe(INBOX_SID, &inbox).expect("the inbox is a plain subject");
+            let commands = shard.command_subject();
+            writer.subscribe(COMMANDS_SID, &commands).expect("the edge's id is a plain token");
+            // Others look for this shard before it wants anything of its own.
+            self.appended.notify_one();
         }
         for (sid, filter) in wanted {
             self.subscribe(shard, sid, &filter);

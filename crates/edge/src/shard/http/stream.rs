@@ -1,0 +1,96 @@
+//! `POST /v1/stream`: the protocol over a streamed response. The body holds the first commands;
+//! further ones come by `POST /v1/cmd`.
+
+use super::answer::{Answer, AnswerBody, failure};
+use super::body::StreamBody;
+use super::{HttpSocket, request_body, streamed};
+use crate::shard::Shard;
+use crate::shard::commands;
+use crate::shard::pump::Pump;
+use crate::shard::sessions::SessionId;
+use crate::shard::sink::Sink;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::{Request, StatusCode};
+use meridian_proto::command::{Body, Command};
+use meridian_proto::item::Failure;
+use meridian_proto::{ErrorCode, Wire, json};
+use std::io::IoSlice;
+use std::rc::Rc;
+use tracing::error;
+
+/// Answers the request.
+pub(super) async fn answer(
+    shard: &Rc<Shard>,
+    socket: &Rc<HttpSocket>,
+    request: Request<Incoming>,
+) -> Answer {
+    let credentials = credentials(request.headers());
+    let bytes_max = shard.limits.guard.message_bytes_max as usize;
+    let body = match request_body(socket, request.into_body(), bytes_max).await {
+        Ok(body) => body,
+        Err((status, refused)) => return failure(status, refused),
+    };
+    let Ok(text) = std::str::from_utf8(&body) else {
+        let refused = Failure::new(ErrorCode::BadRequest, "the body is not UTF-8");
+        return failure(StatusCode::BAD_REQUEST, refused);
+    };
+    if let Some(refusal) = shard.refuse_stream(socket) {
+        return refusal;
+    }
+    let Some(secret) = secret() else {
+        let failed = Failure::new(ErrorCode::Internal, "no random numbers");
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, failed);
+    };
+    let pump = Box::new(Pump::new(socket.stream(), Some(secret)));
+    let connection = shard.insert(Sink::Pumped(pump), Wire::JsonLine);
+    // From here on the connection ends with the body, whatever happens.
+    let body = AnswerBody::Stream(StreamBody::new(shard, &connection));
+    shard.sessions.insert(secret, connection.key);
+    shard.schedule_connect(&connection, (shard.limits.handshake_ms / 1_000).max(1));
+    let id = SessionId { node: shard.policy.node.clone(), shard: shard.index, secret };
+    let line = format!("{{\"session\":{{\"id\":\"{id}\"}}}}\n");
+    connection.write(shard, &[IoSlice::new(line.as_bytes())]);
+    let decoded = json::commands(text);
+    let decoded = decoded.map(|command| command.map(|command| credentials.complete(command)));
+    commands::perform(shard, &connection, decoded);
+    streamed("application/x-ndjson", body)
+}
+
+/// What a request's headers say for `connect`, where the command says nothing itself.
+#[derive(Debug, Default)]
+struct Credentials {
+    token: Option<String>,
+    traceparent: Option<String>,
+}
+
+impl Credentials {
+    fn complete(&self, mut command: Command) -> Command {
+        if let Body::Connect(body) = &mut command.body {
+            body.token = body.token.take().or_else(|| self.token.clone());
+            body.tp = body.tp.take().or_else(|| self.traceparent.clone());
+        }
+        command
+    }
+}
+
+fn credentials(headers: &HeaderMap) -> Credentials {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    Credentials { token: bearer, traceparent: text("traceparent").map(String::from) }
+}
+
+/// 128 bits that nobody can guess.
+fn secret() -> Option<u128> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Some(u128::from_be_bytes(bytes)),
+        Err(error) => {
+            error!(%error, "the system gives no random numbers");
+            None
+        }
+    }
+}

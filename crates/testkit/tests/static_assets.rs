@@ -1,0 +1,76 @@
+//! The files that an edge serves: named by their contents, kept by caches, asked for again cheaply.
+
+#![allow(clippy::unwrap_used)]
+
+use meridian_testkit::{RunningEdge, config_for, curl};
+
+/// An edge that needs no NATS for what is asked of it.
+fn edge_with_page() -> RunningEdge {
+    let mut config = config_for("eu-1", "eu", &[], "nats://127.0.0.1:9");
+    config.demo.page = true;
+    RunningEdge::start_unready(config)
+}
+
+/// The paths that a page names in quotes.
+fn named(page: &str) -> Vec<String> {
+    page.split('"').filter(|text| text.starts_with("/assets/")).map(String::from).collect()
+}
+
+#[tokio::test]
+async fn the_page_is_asked_for_again_and_what_it_names_is_kept_for_ever() {
+    let edge = edge_with_page();
+    let at = |path: &str| format!("http://{}{path}", edge.public());
+    let page = curl(&[&at("/")]).await;
+    assert_eq!((page.status, page.header("cache-control")), (200, "no-cache"));
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    let names = named(&page.body);
+    assert_eq!(names.len(), 2, "{names:?}");
+    for name in &names {
+        let file = curl(&[&at(name)]).await;
+        assert_eq!(file.status, 200, "{name}");
+        assert_eq!(file.header("cache-control"), "public, max-age=31536000, immutable");
+        assert_eq!(file.header("access-control-allow-origin"), "*");
+        let hash = file.header("etag").trim_matches('"').to_owned();
+        assert!(hash.len() == 12 && name.contains(&format!(".{hash}.")), "{name} {hash}");
+        // The name without the hash leads to the same bytes, but is not kept.
+        let plain = curl(&[&at(&name.replace(&format!(".{hash}"), ""))]).await;
+        assert_eq!((plain.status, plain.header("cache-control")), (200, "no-cache"));
+        assert_eq!(plain.body, file.body);
+        let other = curl(&[&at(&name.replace(&hash, "000000000000"))]).await;
+        assert_eq!(other.status, 404, "another version is not there");
+        assert!(!other.headers.contains_key("cache-control"));
+    }
+}
+
+#[tokio::test]
+async fn a_known_entity_tag_gets_304_and_head_gets_no_body() {
+    let edge = edge_with_page();
+    let at = |path: &str| format!("http://{}{path}", edge.public());
+    for path in ["/", "/assets/demo.js", "/demo/regions.json"] {
+        let whole = curl(&[&at(path)]).await;
+        let etag = whole.header("etag").to_owned();
+        for tags in [etag.clone(), format!("\"x\", W/{etag}"), "*".into()] {
+            let again = curl(&["-H", &format!("If-None-Match: {tags}"), &at(path)]).await;
+            assert_eq!((again.status, again.body.as_str()), (304, ""), "{path} {tags}");
+            assert_eq!(again.header("etag"), etag);
+        }
+        let changed = curl(&["-H", "If-None-Match: \"x\"", &at(path)]).await;
+        assert_eq!((changed.status, changed.body.len()), (200, whole.body.len()), "{path}");
+        for version in ["--http1.1", "--http2-prior-knowledge"] {
+            let head = curl(&["-I", version, &at(path)]).await;
+            assert_eq!((head.status, head.body.as_str()), (200, ""), "{path} {version}");
+            assert_eq!(head.header("content-length"), whole.body.len().to_string(), "{path}");
+        }
+    }
+    let posted = curl(&["-d", "x", &at("/assets/demo.js")]).await;
+    assert_eq!(posted.status, 405);
+}
+
+#[tokio::test]
+async fn nothing_is_served_while_the_page_is_off() {
+    let config = config_for("eu-1", "eu", &[], "nats://127.0.0.1:9");
+    let edge = RunningEdge::start_unready(config);
+    for path in ["/", "/assets/demo.js", "/demo/regions.json"] {
+        assert_eq!(curl(&[&format!("http://{}{path}", edge.public())]).await.status, 404, "{path}");
+    }
+}
