@@ -1,0 +1,33 @@
+/** What the browser tells about the page and the network. Without a browser, nothing. */
+
+/** What the mesh does about it. */
+export interface Page {
+  /** The page will not run for a while, or never again. */
+  _suspend(): void;
+  /** It runs again. */
+  _resume(): void;
+  /** The network may have changed: what looks open may be dead, and waiting may be over. */
+  _wake(): void;
+}
+
+/** Watches until the answer is called. */
+export function watchPage(page: Page): () => void {
+  const stops: (() => void)[] = [];
+  const on = (target: EventTarget | undefined, name: string, call: (event: Event) => void): void => {
+    target?.addEventListener?.(name, call);
+    stops.push(() => target?.removeEventListener?.(name, call));
+  };
+  const page_: EventTarget = globalThis as never;
+  const { document } = globalThis as { document?: Document };
+  const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted;
+  on(page_, "online", () => page._wake());
+  // Only a suspicion: some systems report it while traffic flows, so nothing is closed for it.
+  on(page_, "offline", () => page._wake());
+  // A page with an open socket is not put into the back/forward cache, so it is closed before.
+  on(page_, "pagehide", (event) => isPersisted(event) && page._suspend());
+  on(page_, "pageshow", (event) => isPersisted(event) && page._resume());
+  on(document, "freeze", () => page._suspend());
+  on(document, "resume", () => page._resume());
+  on(document, "visibilitychange", () => document?.visibilityState === "visible" && page._resume());
+  return () => stops.forEach((stop) => stop());
+}

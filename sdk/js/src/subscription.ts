@@ -1,0 +1,197 @@
+/**
+ * One subscription as the application holds it: hands messages to a handler, or keeps them for an
+ * iterator, up to a bound. Many may share one feed. Owned by the application.
+ */
+
+import type {
+  Gap,
+  HistoryOptions,
+  HistoryPage,
+  SubscribeOptions,
+  Subscription,
+  SubscriptionState,
+} from "./api.ts";
+import { LOCAL, MeshError, report } from "./errors.ts";
+import type { Feed } from "./feed.ts";
+import type { Mesh } from "./mesh.ts";
+import { Message } from "./message.ts";
+import type { Msg, Position } from "./wire.ts";
+
+/** How many messages an iterator holds before the subscription is paused. */
+const HIGH_WATER = 1024;
+/** Old engines have no such symbol; nobody can use it there. */
+const DISPOSE: typeof Symbol.dispose = Symbol.dispose ?? ("dispose" as never);
+
+/** What an iterator has not reached yet. */
+interface Kept {
+  _m?: Msg;
+  _gap?: Gap;
+  /** The position before it. */
+  _at: Position | undefined;
+}
+
+type Any = any; // eslint-disable-line -- the feed does not know the application's types
+
+export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> {
+  _feed!: Feed;
+  private _kept: Kept[] = [];
+  private _wake: (() => void) | undefined;
+  /** While the application works on an iterator's message: the position before that. */
+  private _at: Position | undefined;
+  private _isWorking = false;
+  private _isIterated = false;
+  private _isOver = false;
+  private _error: MeshError | undefined;
+  private _lost: Kept | undefined;
+  private _readyDone!: () => void;
+  private _readyFailed!: (error: MeshError) => void;
+  private readonly _ready = new Promise<void>((done, failed) => {
+    this._readyDone = done;
+    this._readyFailed = failed;
+  });
+
+  constructor(
+    private readonly _mesh: Mesh,
+    readonly filter: F,
+    readonly _options: SubscribeOptions<T, F>,
+  ) {
+    this._ready.catch(() => {});
+    const { signal } = _options;
+    signal?.addEventListener("abort", () => this.off(), { once: true });
+  }
+
+  get state(): SubscriptionState {
+    return this._isOver ? "closed" : this._feed._state;
+  }
+
+  get position(): Position | undefined {
+    const first = this._kept[0];
+    return this._isWorking ? this._at : first ? first._at : this._feed._point();
+  }
+
+  ready(): Promise<void> {
+    return this._ready;
+  }
+
+  history(options?: HistoryOptions): Promise<HistoryPage<T, F>> {
+    return this._mesh.history<T, F>(this.filter, options);
+  }
+
+  off(): void {
+    if (!this._end(new MeshError(LOCAL.closed, "the subscription was ended"))) return;
+    this._kept = [];
+    this._feed._remove(this);
+  }
+
+  [DISPOSE](): void {
+    this.off();
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Message<T, F>> {
+    this._isIterated = true;
+    return {
+      next: async () => {
+        this._isWorking = false;
+        for (;;) {
+          const kept = this._kept.shift();
+          if (this._kept.length <= this._highWater() / 2) this._feed._resume();
+          if (kept?._gap) this._tell(kept._gap);
+          if (kept?._m) {
+            this._at = kept._at;
+            this._isWorking = true;
+            return { done: false, value: new Message<T, F>(kept._m, this.filter) };
+          }
+          if (kept) continue;
+          if (this._error) {
+            const error = this._error;
+            this._error = undefined;
+            throw error;
+          }
+          if (this._isOver) return { done: true, value: undefined };
+          await new Promise<void>((wake) => (this._wake = wake));
+        }
+      },
+      return: async () => {
+        this.off();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  _push(m: Msg, at: Position | undefined): void {
+    const { onMessage } = this._options;
+    if (this._isOver) return;
+    if (onMessage) {
+      guarded(() => onMessage(new Message<T, F>(m, this.filter)));
+    } else if (this._kept.length > this._highWater()) {
+      // Full, and the feed could not be paused: drop, and say so once for all that is dropped.
+      if (!this._lost) {
+        this._lost = { _gap: { why: "buffer", ...(at && { after: at.q }) }, _at: at };
+        this._kept.push(this._lost);
+        this._mesh._stats.gaps++;
+      }
+      if (m.q !== undefined) this._lost._gap!.upto = m.q;
+    } else {
+      this._lost = undefined;
+      this._keep({ _m: m, _at: at });
+      if (this._kept.length >= this._highWater()) this._feed._pause();
+    }
+  }
+
+  _gap(gap: Gap, at: Position | undefined): void {
+    if (this._options.onMessage) this._tell(gap);
+    else this._keep({ _gap: gap, _at: at });
+  }
+
+  _changed(state: SubscriptionState): void {
+    const { onState } = this._options;
+    if (onState) guarded(() => onState(state));
+  }
+
+  _confirmed(): void {
+    this._readyDone();
+  }
+
+  /** The edge, or the end of the mesh, ended it. */
+  _fail(error: MeshError): void {
+    if (!this._end(error)) return;
+    this._changed("closed");
+    const { onError } = this._options;
+    if (onError) guarded(() => onError(error));
+    else if (this._isIterated) this._error = error;
+    else this._mesh._error(error);
+  }
+
+  private _end(error: MeshError): boolean {
+    if (this._isOver) return false;
+    this._isOver = true;
+    this._readyFailed(error);
+    this._wake?.();
+    return true;
+  }
+
+  private _tell(gap: Gap): void {
+    const { onGap } = this._options;
+    if (onGap) guarded(() => onGap(gap));
+    else this._mesh._emit("gap", { ...gap, filter: this.filter });
+  }
+
+  private _keep(kept: Kept): void {
+    this._kept.push(kept);
+    this._wake?.();
+  }
+
+  private _highWater(): number {
+    return this._options.highWater ?? HIGH_WATER;
+  }
+}
+
+/** What the application throws is its own: it is reported, and delivery goes on. */
+export function guarded(call: () => unknown): void {
+  try {
+    const answer = call() as Promise<unknown> | undefined;
+    if (typeof answer?.catch === "function") answer.catch(report);
+  } catch (error) {
+    report(error);
+  }
+}
