@@ -4,14 +4,14 @@ import type { Codec } from "./codec.ts";
 import type { MeshError } from "./errors.ts";
 import type { Data, Message, Payload } from "./message.ts";
 import type { Dial, Env } from "./transport.ts";
-import type { From, GoAway, Headers, Position } from "./wire.ts";
+import type { ConnectReply, From, GoAway, Headers, Position } from "./wire.ts";
 
 /** `idle`: not trying, because the page is suspended. `waiting`: the next attempt has a time. */
 export type MeshState = "idle" | "connecting" | "open" | "waiting" | "closed";
 
 /** Why the mesh is in its state. */
 export interface Why {
-  /** The close code, or one of `LOCAL`; 0 for none. */
+  /** The close code; 0 for none. */
   code: number;
   reason: string;
   /** In state `waiting`: how long from then to the next attempt. */
@@ -120,14 +120,20 @@ export interface PublishOptions extends CommandOptions {
 
 export interface Published {
   ack: "none" | "edge" | "stream";
-  /** With `stream`: which, and the sequence there. */
+  /** With `stream`: which. */
   stream?: string;
-  seq?: number;
+  /** With `stream`: the sequence there. */
+  q?: number;
   /** With `stream`: whether a message with the same `mid` was stored before. */
-  duplicate?: boolean;
+  dup?: boolean;
 }
 
-export interface HistoryOptions extends CommandOptions {
+export interface HistoryOptions {
+  /** For everything, in ms; 10,000 by default. */
+  timeout?: number;
+  signal?: AbortSignal;
+  /** Names of headers to deliver. */
+  headers?: string[];
   /** The oldest messages above it. */
   after?: Position;
   /** The newest messages below it. Neither: the newest. */
@@ -142,12 +148,12 @@ export interface HistoryPage<T = unknown, F extends string = string> {
   /** In order of the stream. */
   messages: Message<T, F>[];
   /** Where the next page begins: pass it as `after`, or `before`, to go on. */
-  after?: Position;
-  before?: Position;
+  after: Position | undefined;
+  before: Position | undefined;
   /** Whether there are more in the direction that was asked for. */
   more: boolean;
   /** What retention has dropped of what was asked for. */
-  gap?: Gap;
+  gap: Gap | undefined;
 }
 
 /** What happened since `connect`. */
@@ -161,14 +167,19 @@ export interface Stats {
   subscriptions: number;
 }
 
-/** What the mesh's own links look like; an empty list is good news. */
+/** What the mesh's own links look like; an empty list, or none, is good news. */
 export interface Health {
   /** Regions whose messages this edge does not get. */
-  degraded: string[];
+  degraded?: string[];
   /** Namespaces whose copy in this region is behind. */
-  stale: string[];
+  stale?: string[];
   /** Namespaces that take no durable writes. */
-  readonly: string[];
+  readonly?: string[];
+}
+
+/** What an edge says of itself, and where it was found. */
+export interface Edge extends ConnectReply {
+  url: string;
 }
 
 export interface MeshEvents {
@@ -183,7 +194,7 @@ export interface Mesh {
   readonly state: MeshState;
   readonly why: Why;
   /** The edge that serves this client. */
-  readonly edge: { node: string; region: string; cid: string; url: string } | undefined;
+  readonly edge: Edge | undefined;
   readonly health: Health;
   /** Calls back at each event; the answer ends it. */
   on<E extends keyof MeshEvents>(event: E, call: (value: MeshEvents[E]) => void): () => void;

@@ -17,5 +17,5 @@ export interface Codec {
   /** Glues commands to one frame. */
   join(chunks: Chunk[]): Chunk;
   /** Reads a frame. Throws on what no edge of `meridian.v1` sends. */
-  decode(frame: string | ArrayBuffer): Item[];
+  decode(frame: Chunk | ArrayBuffer): Item[];
 }

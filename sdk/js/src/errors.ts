@@ -3,24 +3,19 @@
  * `proto/PROTOCOL.md`; those below are the client's own.
  */
 
-import type { ErrorItem } from "./wire.ts";
-
-/** Codes of what goes wrong before an edge is asked. */
-export const LOCAL = {
-  /** The mesh or the subscription is closed. */
-  closed: 1,
-  /** No answer within the command's `timeout`. */
-  timeout: 2,
-  /** More waits to be sent than may wait. */
-  backpressure: 3,
-  /** The subscription conflicts with one that the page already holds. */
-  conflict: 4,
-} as const;
+/** The mesh, or the subscription, was closed by the application. */
+export const CLOSED = 1;
+/** No answer within the command's `timeout`. */
+export const TIMEOUT = 2;
+/** More waits to be sent than may wait. */
+export const BACKPRESSURE = 3;
+/** The page holds the filter already, with other options. */
+export const CONFLICT = 4;
 
 /** What a command, a subscription or the mesh fails with. */
 export class MeshError extends Error {
   override readonly name = "MeshError";
-  /** From `LOCAL`, from the edge (100 and above), or a close code (1000 and above). */
+  /** 1 to 4, see above; from the edge (100 and above); or a close code (1000 and above). */
   readonly code: number;
   /** Whether the same command may succeed later. */
   readonly retry: boolean;
@@ -38,16 +33,10 @@ export class MeshError extends Error {
   }
 }
 
-/** An error of the edge. */
-export function fromItem(item: ErrorItem): MeshError {
-  return new MeshError(item.code, item.msg, item.retry, item.after_ms, item.hint);
-}
-
 /**
  * Reports what must not stop delivery, where uncaught errors go: `window.onerror` in a browser,
  * the console elsewhere.
  */
 export function report(error: unknown): void {
-  if (typeof reportError === "function") reportError(error);
-  else console.error(error);
+  (globalThis.reportError ?? console.error)(error);
 }

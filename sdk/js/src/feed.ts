@@ -3,14 +3,14 @@
  * each new connection, keeps the position, and hands messages over once. Owned by the mesh.
  */
 
-import type { Gap, SubscriptionState } from "./api.ts";
+import type { Gap, SubscribeOptions, SubscriptionState } from "./api.ts";
 import { backoff_ms } from "./retry.ts";
 import { MeshError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Sub } from "./subscription.ts";
 import { Tracker } from "./tracker.ts";
-import type { From, Item, Msg, Position, Subscribe, SubscribeReply } from "./wire.ts";
+import type { From, Item, Msg, Position, SubscribeReply } from "./wire.ts";
 
 /** How long a filter outlives its last subscription: frameworks mount twice, pages move on. */
 const LINGER_MS = 250;
@@ -21,54 +21,61 @@ export class Feed {
   /** Replaced, never changed: a handler may add and remove subscriptions during delivery. */
   _subs: Sub[] = [];
   _state: SubscriptionState = "pending";
-  private _tracker!: Tracker;
+  private _tracker?: Tracker;
   /** The connection that it stands on, and its id there. */
-  private _link: Link | undefined;
-  private _i = 0;
+  private _link?: Link | undefined;
+  private _i!: number;
   /** The connection that was asked and has not answered. */
-  private _asked: Link | undefined;
+  private _asked?: Link | undefined;
   /** The answer that is on its way is for something that is not wanted any more. */
-  private _isStale = false;
-  private _from: From | undefined;
+  private _isStale?: boolean;
+  private _from?: From | undefined;
   /** Whether subscriptions expect to have heard everything up to now. */
-  private _isContinuous = false;
+  private _isContinuous?: boolean;
   private _failures = 0;
-  private _stopLinger = (): void => {};
+  private _stopLinger?: () => void;
+
+  private _hdr?: string[] | undefined;
+  private _trace?: boolean | undefined;
+  /** What the subscriptions agree on: headers and trace, and where they begin. */
+  private _wishes?: string;
+  private _start?: string;
 
   constructor(
     private readonly _mesh: Mesh,
     readonly _filter: string,
-    private readonly _wishes: Pick<Subscribe, "hdr" | "trace">,
-  ) {
-    this._restart(undefined, undefined);
-  }
+  ) {}
 
   _point(): Position | undefined {
-    return this._tracker._point();
+    return this._tracker?._point();
   }
 
   /** One more subscription. Answers false if it cannot share this feed. */
-  _add(sub: Sub, from: From | undefined, position: Position | undefined, wishes: Subscribe): boolean {
-    const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
-    if (this._subs.length) {
-      if (!isSame(this._wishes.hdr, wishes.hdr) || this._wishes.trace !== wishes.trace) return false;
-      // Before the first answer, all can begin at the same place; later only at the present.
-      const isOpenStart = this._state === "pending" && !this._isContinuous && !this._point();
-      if ((from || position) && !(isOpenStart && isSame(this._from, from) && !position)) return false;
+  _add(sub: Sub): boolean {
+    const { from, position, headers, trace } = sub._options;
+    const wishes = JSON.stringify([headers, trace]);
+    const start = from || position ? JSON.stringify([from, position]) : "";
+    this._stopLinger?.();
+    if (!this._subs.length) {
+      // Nobody would notice a new start.
+      if (start || wishes !== this._wishes) this._restart(sub._options);
+      this._wishes = wishes;
+      this._start = start;
     } else {
-      this._stopLinger();
-      if (from || position) this._restart(from, position);
+      // Before the first answer, all can begin at the same place; later only at the present.
+      const isLate = start && (this._isContinuous || start !== this._start);
+      if (isLate || wishes !== this._wishes) return false;
     }
     this._subs = [...this._subs, sub];
     if (this._state === "paused") this._resume();
-    else this._ask(this._mesh._target());
+    else this._ask(this._mesh._target);
     return true;
   }
 
   _remove(sub: Sub): void {
     this._subs = this._subs.filter((other) => other !== sub);
     if (this._subs.length || this._state === "closed") return;
-    this._stopLinger();
+    this._stopLinger?.();
     this._stopLinger = this._mesh._env.timer(() => this._close(), LINGER_MS);
   }
 
@@ -78,19 +85,11 @@ export class Feed {
     if (!link || isIdle || link === this._asked || link === this._link) return;
     const recover = this._point();
     const from = recover ? undefined : this._from;
-    const { hdr, trace } = this._wishes;
+    const { _hdr: hdr, _trace: trace } = this;
     this._asked = link;
     this._isStale = false;
     link._command(
-      {
-        subscribe: {
-          f: this._filter,
-          ...(recover && { recover }),
-          ...(from && { from }),
-          ...(hdr && { hdr }),
-          ...(trace && { trace }),
-        },
-      },
+      { subscribe: { f: this._filter, recover, from, hdr, trace } },
       (item) => this._answered(link, item.subscribe!, from, !recover && !from),
       (error) => this._refused(link, error),
     );
@@ -108,14 +107,14 @@ export class Feed {
   _item(item: Item): void {
     const { m, live, pos, gap, unsub } = item;
     if (m) this._message(m);
-    if (pos) this._tracker._mark(pos.q);
+    if (pos) this._tracker!._mark(pos.q);
     if (live) {
-      this._tracker._live(live.q);
+      this._tracker!._live(live.q);
       this._from = undefined;
       this._set("live");
     }
     if (gap) {
-      this._tracker._gap(gap);
+      this._tracker!._gap(gap);
       this._from = undefined;
       const { i: _i, e: _e, ...rest } = gap;
       this._gap(rest);
@@ -137,7 +136,7 @@ export class Feed {
   _resume(): void {
     if (this._state !== "paused") return;
     this._set("pending");
-    this._ask(this._mesh._target());
+    this._ask(this._mesh._target);
   }
 
   /** Ends all subscriptions. */
@@ -148,17 +147,19 @@ export class Feed {
   }
 
   private _close(): void {
-    this._stopLinger();
+    this._stopLinger?.();
     this._leave();
     this._set("closed");
     this._subs = [];
     this._mesh._forget(this);
   }
 
-  private _restart(from: From | undefined, position: Position | undefined): void {
+  private _restart({ from, position, headers, trace }: SubscribeOptions): void {
     const isWild = /(^|\.)[*>](\.|$)/.test(this._filter);
     this._tracker = new Tracker(isWild, position);
     this._from = from;
+    this._hdr = headers;
+    this._trace = trace;
     this._isContinuous = false;
     this._leave();
     this._set("pending");
@@ -196,7 +197,7 @@ export class Feed {
     this._i = reply.i;
     link._feeds.set(reply.i, this);
     this._failures = 0;
-    this._tracker._reply(reply, from);
+    this._tracker!._reply(reply, from);
     const isWhole = reply.recovered !== false;
     const isSnapshot = !!from && "last_per_subject" in from;
     if (isWhole && !isSnapshot) this._from = undefined;
@@ -228,7 +229,7 @@ export class Feed {
   private _message(m: Msg): void {
     const { _stats } = this._mesh;
     const before = this._point();
-    if (!this._tracker._show(m.q)) {
+    if (!this._tracker!._show(m.q)) {
       _stats.duplicates++;
       return;
     }

@@ -27,7 +27,7 @@ export type {
   Why,
 } from "./api.ts";
 export type { Codec } from "./codec.ts";
-export { LOCAL, MeshError } from "./errors.ts";
+export { MeshError } from "./errors.ts";
 export { json } from "./json.ts";
 export type { Data, Message, Payload, PayloadKind, Tokens } from "./message.ts";
 export type { Dial, Env, Transport, TransportEvents } from "./transport.ts";

@@ -10,24 +10,20 @@ export interface Page {
   _wake(): void;
 }
 
-/** Watches until the answer is called. */
-export function watchPage(page: Page): () => void {
-  const stops: (() => void)[] = [];
-  const on = (target: EventTarget | undefined, name: string, call: (event: Event) => void): void => {
-    target?.addEventListener?.(name, call);
-    stops.push(() => target?.removeEventListener?.(name, call));
-  };
-  const page_: EventTarget = globalThis as never;
+/** Watches until the signal is aborted. */
+export function watchPage(page: Page, signal: AbortSignal): void {
+  const on = (target: EventTarget | undefined, name: string, call: (event: Event) => void): void =>
+    target?.addEventListener?.(name, call, { signal });
+  const window: EventTarget = globalThis as never;
   const { document } = globalThis as { document?: Document };
   const isPersisted = (event: Event): boolean => (event as PageTransitionEvent).persisted;
-  on(page_, "online", () => page._wake());
+  on(window, "online", () => page._wake());
   // Only a suspicion: some systems report it while traffic flows, so nothing is closed for it.
-  on(page_, "offline", () => page._wake());
+  on(window, "offline", () => page._wake());
   // A page with an open socket is not put into the back/forward cache, so it is closed before.
-  on(page_, "pagehide", (event) => isPersisted(event) && page._suspend());
-  on(page_, "pageshow", (event) => isPersisted(event) && page._resume());
+  on(window, "pagehide", (event) => isPersisted(event) && page._suspend());
+  on(window, "pageshow", (event) => isPersisted(event) && page._resume());
   on(document, "freeze", () => page._suspend());
   on(document, "resume", () => page._resume());
-  on(document, "visibilitychange", () => document?.visibilityState === "visible" && page._resume());
-  return () => stops.forEach((stop) => stop());
+  on(document, "visibilitychange", () => document!.visibilityState === "visible" && page._resume());
 }

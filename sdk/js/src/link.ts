@@ -5,24 +5,25 @@
  */
 
 import type { Chunk } from "./codec.ts";
-import { fromItem, MeshError } from "./errors.ts";
+import { MeshError, report } from "./errors.ts";
 import type { Feed } from "./feed.ts";
-import type { DialOptions, Dial, Env, Transport } from "./transport.ts";
+import type { Dial, DialOptions, Env, Transport } from "./transport.ts";
 import type { Command, ConnectReply, Item } from "./wire.ts";
 
 /** The limits that hold until the connect reply tells others. */
-const FRAME_BYTES = 65_536;
-const COMMANDS_PER_FRAME = 64;
+const LIMITS = { frame: 65_536, cmds: 64 };
 /** The edge's heartbeat interval until the connect reply tells another, in s. */
 const PING_S = 25;
-/** How long an edge may be silent beyond two heartbeats. */
-const SILENCE_MS = 10_000;
-/** How long frames that wait in the page's own queue get to prove life after a sleep. */
-const DRAIN_MS = 1_000;
-/** How long the edge has for the answer to a probe. */
-const PROBE_MS = 5_000;
+/** How long an attempt may take, an answer to a probe, and silence beyond two heartbeats. */
+const PATIENCE_MS = 10_000;
+/** How often silence is looked for. */
+const LOOK_MS = 2_000;
 /** What the client closes a silent connection with. */
 const SILENT = 4001;
+/** And one whose items it cannot read; the range says "try again". */
+const UNREADABLE = 4400;
+/** An id that no subscription has. */
+const NO_SUBSCRIPTION = 4_294_967_295;
 
 /** What the mesh does with a connection's events. */
 export interface LinkHost {
@@ -34,6 +35,7 @@ export interface LinkHost {
   _closed(link: Link, code: number, reason: string): void;
 }
 
+/** Who waits for an answer. Exactly one of the two is called. */
 interface Waiting {
   _done: (item: Item) => void;
   _failed: (error: MeshError) => void;
@@ -44,159 +46,147 @@ export class Link {
   readonly _feeds = new Map<number, Feed>();
   /** Commands that wait for their answer, by their ids. */
   readonly _waiting = new Map<number, Waiting>();
-  _isOpen = false;
-  /** What the connect command will carry. */
-  readonly _token: string | undefined;
+  _isOpen?: boolean;
   /** What the edge said of itself. */
-  _info: ConnectReply | undefined;
+  _info?: ConnectReply;
   /** When the connect reply came. */
-  _readyAt = 0;
-  private _transport: Transport | undefined;
-  private _isOver = false;
+  _readyAt!: number;
+  private readonly _transport: Transport;
+  private _isOver?: boolean;
   private _id = 0;
+  /** What was said in this turn, and its size. */
   private _chunks: Chunk[] = [];
-  private _heardAt: number;
-  private _stopWatch = (): void => {};
+  private _bytes = 0;
+  /** When the edge has been silent for too long. */
+  private _deadline!: number;
+  /** It was too long when last looked at. */
+  private _isLate?: boolean;
 
   constructor(
     private readonly _env: Env,
     private readonly _host: LinkHost,
     readonly _url: string,
+    readonly _options: DialOptions,
     dial: Dial,
-    options: DialOptions,
   ) {
-    this._token = options.token;
-    this._heardAt = _env.now();
-    this._transport = dial(_url, options, {
+    this._grant(PATIENCE_MS);
+    this._watch();
+    this._transport = dial(_url, _options, {
       opened: () => {
         this._isOpen = true;
-        this._watch();
         _host._opened(this);
       },
-      items: (items) => this._items(items),
+      frame: (frame) => this._read(frame),
       closed: (code, reason) => this._over(code, reason),
     });
   }
 
   get _buffered(): number {
-    return this._transport?.bufferedAmount ?? 0;
+    return this._transport.bufferedAmount;
   }
 
   /**
    * Sends a command, at the latest at the end of this turn. Exactly one of the two is called, in
-   * the order of items: `_done` before the next item is looked at.
+   * the order of items: `done` before the next item is looked at.
    */
   _command(command: Command, done: Waiting["_done"], failed: Waiting["_failed"]): void {
-    if (this._isOver) return failed(lost());
     const id = ++this._id;
-    if (this._send({ id, ...command })) this._waiting.set(id, { _done: done, _failed: failed });
-    else failed(new MeshError(206, "larger than the edge's limits.frame", false));
+    this._waiting.set(id, { _done: done, _failed: failed });
+    const error = this._isOver ? lost() : this._send({ id, ...command });
+    if (error) {
+      this._waiting.delete(id);
+      failed(error);
+    }
   }
 
-  /** Sends a command that is not answered. `false`: it is too large for this edge. */
-  _send(command: Command): boolean {
-    const chunk = this._transport!.codec.encode(command);
-    const limit_bytes = this._info?.limits.frame ?? FRAME_BYTES;
-    if (bytesOf(chunk, limit_bytes) > limit_bytes) return false;
+  /** Sends a command that is not answered. */
+  _send(command: Command): MeshError | undefined {
+    const limits = this._info?.limits ?? LIMITS;
+    const chunk = this._transport.codec.encode(command);
+    const bytes = bytesOf(chunk, limits.frame);
+    if (bytes > limits.frame) return new MeshError(206, "larger than the edge's limits.frame");
+    const isFull = this._chunks.length >= limits.cmds || this._bytes + bytes >= limits.frame;
+    if (isFull) this._flush();
+    this._bytes += bytes + 1;
     if (this._chunks.push(chunk) === 1) queueMicrotask(() => this._flush());
-    return true;
+    return undefined;
   }
 
   /** Asks the edge for a sign of life: after the network or the page was away. */
   _probe(): void {
-    if (!this._info || this._isOver) return;
-    const askedAt = this._env.now();
-    const heard = (): void => {};
-    // No subscription has this id, so the answer is an error, and any answer will do.
-    this._command({ unsubscribe: { i: 4294967295 } }, heard, heard);
-    this._env.timer(() => {
-      if (this._heardAt < askedAt) this._close(SILENT, "no answer");
-    }, PROBE_MS);
+    const nothing = (): void => {};
+    this._deadline = Math.min(this._deadline, this._env.now() + PATIENCE_MS);
+    // The answer is an error, and any answer will do.
+    this._command({ unsubscribe: { i: NO_SUBSCRIPTION } }, nothing, nothing);
   }
 
   _close(code: number, reason: string): void {
     this._flush();
-    this._transport?.close(code, reason);
+    this._transport.close(code, reason);
     this._over(code, reason);
   }
 
   private _flush(): void {
-    const chunks = this._isOver ? [] : this._chunks;
+    const chunks = this._chunks;
     this._chunks = [];
-    const limits = this._info?.limits;
-    const frame_bytes = limits?.frame ?? FRAME_BYTES;
-    let frame: Chunk[] = [];
-    let bytes = 0;
-    const send = (): void => {
-      if (frame.length) this._transport!.send(this._transport!.codec.join(frame));
-      frame = [];
-      bytes = 0;
-    };
-    for (const chunk of chunks) {
-      const more = bytesOf(chunk, frame_bytes) + 1;
-      if (bytes + more > frame_bytes || frame.length >= (limits?.cmds ?? COMMANDS_PER_FRAME)) {
-        send();
-      }
-      frame.push(chunk);
-      bytes += more;
+    this._bytes = 0;
+    if (chunks.length && !this._isOver) this._transport.send(this._transport.codec.join(chunks));
+  }
+
+  private _read(frame: Chunk | ArrayBuffer): void {
+    let items: Item[] = [];
+    try {
+      items = this._transport.codec.decode(frame);
+    } catch (error) {
+      report(error);
+      this._close(UNREADABLE, "malformed item");
     }
-    send();
+    for (const item of items) if (!this._isOver) this._item(item);
+    this._grant(2000 * (this._info?.ping ?? PING_S) + PATIENCE_MS);
   }
 
-  private _items(items: Item[]): void {
-    this._heardAt = this._env.now();
-    for (const item of items) {
-      if (this._isOver) return;
-      if (item.id !== undefined) this._answer(item.id, item);
-      else this._push(item);
+  private _item(item: Item): void {
+    const { id, error, m, live, pos, gap, unsub } = item;
+    if (id !== undefined) {
+      const waiting = this._waiting.get(id);
+      this._waiting.delete(id);
+      if (error) {
+        const { code, msg, retry, after_ms, hint } = error;
+        waiting?._failed(new MeshError(code, msg, retry, after_ms, hint));
+      } else waiting?._done(item);
+      return;
     }
-  }
-
-  private _answer(id: number, item: Item): void {
-    const waiting = this._waiting.get(id);
-    if (!waiting) return;
-    this._waiting.delete(id);
-    if (item.error) waiting._failed(fromItem(item.error));
-    else waiting._done(item);
-  }
-
-  private _push(item: Item): void {
-    const { m, live, pos, gap, unsub } = item;
     const body = m ?? live ?? pos ?? gap ?? unsub;
-    if (!body) this._host._push(this, item);
-    else this._feeds.get(body.i)?._item(item);
+    if (body) this._feeds.get(body.i)?._item(item);
+    else this._host._push(this, item);
   }
 
-  /** Looks again when the edge could first have been silent for too long. */
+  private _grant(ms: number): void {
+    this._deadline = this._env.now() + ms;
+    this._isLate = false;
+  }
+
   private _watch(): void {
-    const silence_ms = (): number =>
-      this._heardAt + 2000 * (this._info?.ping ?? PING_S) + SILENCE_MS - this._env.now();
-    const later = (ms: number, call: () => void): void => {
-      this._stopWatch = this._env.timer(call, ms);
-    };
-    later(Math.max(0, silence_ms()), () => {
-      if (silence_ms() > 0) return this._watch();
-      // After a sleep the timer may come before the frames that waited meanwhile.
-      later(DRAIN_MS, () => {
-        if (silence_ms() > 0) this._watch();
-        else this._close(SILENT, "silent");
-      });
-    });
+    this._env.timer(() => {
+      if (this._isOver) return;
+      const isLate = this._env.now() > this._deadline;
+      // After a sleep this may run before the frames that waited meanwhile: they get one more turn.
+      if (isLate && this._isLate) return this._close(SILENT, "silent");
+      this._isLate = isLate;
+      this._watch();
+    }, LOOK_MS);
   }
 
   private _over(code: number, reason: string): void {
     if (this._isOver) return;
     this._isOver = true;
-    this._stopWatch();
-    const waiting = [...this._waiting.values()];
-    this._waiting.clear();
     this._host._closed(this, code, reason);
-    for (const { _failed } of waiting) _failed(lost());
+    for (const { _failed } of this._waiting.values()) _failed(lost());
   }
 }
 
 function lost(): MeshError {
-  return new MeshError(203, "the connection was lost before the answer came", true);
+  return new MeshError(203, "connection lost before the answer came", true);
 }
 
 /** An upper bound where that is enough, since counting UTF-8 costs a copy; else exact. */

@@ -24,11 +24,11 @@ export type Tokens<F extends string> = F extends `${infer Head}.${infer Tail}`
 
 /** A payload with its headers: what a request is answered with. */
 export class Payload<T = unknown> {
-  constructor(protected readonly _raw: Body) {}
-
   /** Headers that were asked for, names in lower case. */
-  get headers(): Headers {
-    return this._raw.h ?? {};
+  readonly headers: Headers;
+
+  constructor(protected readonly _raw: Body) {
+    this.headers = _raw.h ?? {};
   }
 
   /** What the payload is, decided once by the edge. */
@@ -65,33 +65,24 @@ export class Payload<T = unknown> {
 
 /** A message of a subscription on filter `F`. */
 export class Message<T = unknown, F extends string = string> extends Payload<T> {
-  protected declare readonly _raw: Msg;
+  /** The subject that it was published on. */
+  readonly subject: string;
+  /** Its sequence in the stream; none on an ephemeral namespace. */
+  readonly seq: number | undefined;
+  /** W3C `traceparent`, if `trace` was asked for and the message is sampled. */
+  readonly trace: string | undefined;
+  /** Whether it comes from history rather than live. */
+  readonly replayed: boolean;
 
   constructor(
     raw: Msg,
     private readonly _filter: F,
   ) {
     super(raw);
-  }
-
-  /** The subject that it was published on. */
-  get subject(): string {
-    return this._raw.s ?? this._filter;
-  }
-
-  /** Its sequence in the stream; none on an ephemeral namespace. */
-  get seq(): number | undefined {
-    return this._raw.q;
-  }
-
-  /** W3C `traceparent`, if `trace` was asked for and the message is sampled. */
-  get trace(): string | undefined {
-    return this._raw.tp;
-  }
-
-  /** Whether it comes from history rather than live. */
-  get replayed(): boolean {
-    return !!this._raw.r;
+    this.subject = raw.s ?? _filter;
+    this.seq = raw.q;
+    this.trace = raw.tp;
+    this.replayed = !!raw.r;
   }
 
   /** What stands for the filter's wildcards. */

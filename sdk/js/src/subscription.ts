@@ -11,7 +11,7 @@ import type {
   Subscription,
   SubscriptionState,
 } from "./api.ts";
-import { LOCAL, MeshError, report } from "./errors.ts";
+import { CLOSED, MeshError, report } from "./errors.ts";
 import type { Feed } from "./feed.ts";
 import type { Mesh } from "./mesh.ts";
 import { Message } from "./message.ts";
@@ -19,6 +19,8 @@ import type { Msg, Position } from "./wire.ts";
 
 /** How many messages an iterator holds before the subscription is paused. */
 const HIGH_WATER = 1024;
+/** Why messages of a full iterator are missing. */
+const OVERFLOW = "buffer";
 /** Old engines have no such symbol; nobody can use it there. */
 const DISPOSE: typeof Symbol.dispose = Symbol.dispose ?? ("dispose" as never);
 
@@ -33,16 +35,12 @@ interface Kept {
 type Any = any; // eslint-disable-line -- the feed does not know the application's types
 
 export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> {
-  _feed!: Feed;
   private _kept: Kept[] = [];
-  private _wake: (() => void) | undefined;
-  /** While the application works on an iterator's message: the position before that. */
-  private _at: Position | undefined;
-  private _isWorking = false;
-  private _isIterated = false;
-  private _isOver = false;
-  private _error: MeshError | undefined;
-  private _lost: Kept | undefined;
+  private _wake?: () => void;
+  /** What the application works on: an iterator's message counts when the next is asked for. */
+  private _working?: Kept | undefined;
+  private _isOver?: boolean;
+  private _error?: MeshError | undefined;
   private _readyDone!: () => void;
   private _readyFailed!: (error: MeshError) => void;
   private readonly _ready = new Promise<void>((done, failed) => {
@@ -54,10 +52,9 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
     private readonly _mesh: Mesh,
     readonly filter: F,
     readonly _options: SubscribeOptions<T, F>,
+    private readonly _feed: Feed,
   ) {
     this._ready.catch(() => {});
-    const { signal } = _options;
-    signal?.addEventListener("abort", () => this.off(), { once: true });
   }
 
   get state(): SubscriptionState {
@@ -65,8 +62,8 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   }
 
   get position(): Position | undefined {
-    const first = this._kept[0];
-    return this._isWorking ? this._at : first ? first._at : this._feed._point();
+    const first = this._working ?? this._kept[0];
+    return first ? first._at : this._feed._point();
   }
 
   ready(): Promise<void> {
@@ -78,7 +75,7 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   }
 
   off(): void {
-    if (!this._end(new MeshError(LOCAL.closed, "the subscription was ended"))) return;
+    if (!this._end(new MeshError(CLOSED, "subscription ended"))) return;
     this._kept = [];
     this._feed._remove(this);
   }
@@ -87,54 +84,44 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
     this.off();
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<Message<T, F>> {
-    this._isIterated = true;
-    return {
-      next: async () => {
-        this._isWorking = false;
-        for (;;) {
-          const kept = this._kept.shift();
-          if (this._kept.length <= this._highWater() / 2) this._feed._resume();
-          if (kept?._gap) this._tell(kept._gap);
-          if (kept?._m) {
-            this._at = kept._at;
-            this._isWorking = true;
-            return { done: false, value: new Message<T, F>(kept._m, this.filter) };
-          }
-          if (kept) continue;
-          if (this._error) {
-            const error = this._error;
-            this._error = undefined;
-            throw error;
-          }
-          if (this._isOver) return { done: true, value: undefined };
-          await new Promise<void>((wake) => (this._wake = wake));
+  async *[Symbol.asyncIterator](): AsyncIterator<Message<T, F>> {
+    try {
+      for (;;) {
+        const kept = this._kept.shift();
+        if (this._kept.length <= this._highWater / 2) this._feed._resume();
+        if (kept?._gap) this._tell(kept._gap);
+        if (kept?._m) {
+          this._working = kept;
+          yield new Message<T, F>(kept._m, this.filter);
+          this._working = undefined;
         }
-      },
-      return: async () => {
-        this.off();
-        return { done: true, value: undefined };
-      },
-    };
+        if (kept) continue;
+        const error = this._error;
+        this._error = undefined;
+        if (error) throw error;
+        if (this._isOver) return;
+        await new Promise<void>((wake) => (this._wake = wake));
+      }
+    } finally {
+      this.off();
+    }
   }
 
   _push(m: Msg, at: Position | undefined): void {
     const { onMessage } = this._options;
+    const last = this._kept[this._kept.length - 1];
     if (this._isOver) return;
     if (onMessage) {
-      guarded(() => onMessage(new Message<T, F>(m, this.filter)));
-    } else if (this._kept.length > this._highWater()) {
-      // Full, and the feed could not be paused: drop, and say so once for all that is dropped.
-      if (!this._lost) {
-        this._lost = { _gap: { why: "buffer", ...(at && { after: at.q }) }, _at: at };
-        this._kept.push(this._lost);
-        this._mesh._stats.gaps++;
-      }
-      if (m.q !== undefined) this._lost._gap!.upto = m.q;
-    } else {
-      this._lost = undefined;
+      guarded(onMessage, new Message<T, F>(m, this.filter));
+    } else if (this._kept.length <= this._highWater) {
       this._keep({ _m: m, _at: at });
-      if (this._kept.length >= this._highWater()) this._feed._pause();
+      if (this._kept.length >= this._highWater) this._feed._pause();
+    } else if (last!._gap?.why === OVERFLOW) {
+      // One gap for all that is dropped in a row.
+      last!._gap.upto = m.q;
+    } else {
+      this._mesh._stats.gaps++;
+      this._keep({ _gap: { why: OVERFLOW, after: at?.q, upto: m.q }, _at: at });
     }
   }
 
@@ -144,8 +131,7 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   }
 
   _changed(state: SubscriptionState): void {
-    const { onState } = this._options;
-    if (onState) guarded(() => onState(state));
+    guarded(this._options.onState, state);
   }
 
   _confirmed(): void {
@@ -156,10 +142,10 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   _fail(error: MeshError): void {
     if (!this._end(error)) return;
     this._changed("closed");
-    const { onError } = this._options;
-    if (onError) guarded(() => onError(error));
-    else if (this._isIterated) this._error = error;
-    else this._mesh._error(error);
+    const { onError, onMessage } = this._options;
+    if (onError) guarded(onError, error);
+    else if (onMessage) this._mesh._error(error);
+    else this._error = error;
   }
 
   private _end(error: MeshError): boolean {
@@ -172,7 +158,7 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
 
   private _tell(gap: Gap): void {
     const { onGap } = this._options;
-    if (onGap) guarded(() => onGap(gap));
+    if (onGap) guarded(onGap, gap);
     else this._mesh._emit("gap", { ...gap, filter: this.filter });
   }
 
@@ -181,16 +167,15 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
     this._wake?.();
   }
 
-  private _highWater(): number {
+  private get _highWater(): number {
     return this._options.highWater ?? HIGH_WATER;
   }
 }
 
 /** What the application throws is its own: it is reported, and delivery goes on. */
-export function guarded(call: () => unknown): void {
+export function guarded<A>(call: ((value: A) => unknown) | undefined, value: A): void {
   try {
-    const answer = call() as Promise<unknown> | undefined;
-    if (typeof answer?.catch === "function") answer.catch(report);
+    (call?.(value) as Promise<unknown> | undefined)?.catch?.(report);
   } catch (error) {
     report(error);
   }

@@ -1,7 +1,6 @@
 /** The access token: kept until shortly before its end, then asked for again. Owned by the mesh. */
 
-import type { MeshOptions, Token, TokenRequest } from "./api.ts";
-import { fromBase64 } from "./base64.ts";
+import type { MeshOptions, TokenRequest } from "./api.ts";
 
 /** A token this near to its end may be over before the edge reads it. */
 const SPARE_MS = 10_000;
@@ -13,30 +12,22 @@ export class TokenSource {
 
   constructor(private readonly _ask: MeshOptions["getToken"]) {}
 
-  /** Whether the application can be asked. */
-  get _exists(): boolean {
-    return !!this._ask;
-  }
-
   /** The kept token will not do. */
   _forget(reason: TokenRequest["reason"]): void {
     this._reason = reason;
     this._endsAt = 0;
   }
 
-  /** A token for an attempt that begins now. At once if one is at hand or none is wanted. */
-  _get(now: number): string | undefined | Promise<string> {
-    if (!this._ask || now < this._endsAt - SPARE_MS) return this._token;
-    const reason = this._reason;
-    return Promise.resolve(this._ask({ reason })).then((answer) => this._keep(answer));
-  }
-
-  private _keep(answer: Token): string {
-    const { token, expiresAt } = typeof answer === "string" ? { token: answer } : { ...answer };
-    this._token = token;
-    this._endsAt = expiresAt ?? endOf(token);
-    this._reason = "expiry";
-    return token;
+  /** A token for an attempt that begins now; none if none is wanted. */
+  async _get(now: number): Promise<string | undefined> {
+    if (this._ask && now >= this._endsAt - SPARE_MS) {
+      const answer = await this._ask({ reason: this._reason });
+      const { token, expiresAt } = typeof answer === "string" ? { token: answer } : { ...answer };
+      this._token = token;
+      this._endsAt = expiresAt ?? endOf(token);
+      this._reason = "expiry";
+    }
+    return this._token;
   }
 }
 
@@ -44,7 +35,7 @@ export class TokenSource {
 function endOf(token: string): number {
   try {
     const body = (token.split(".")[1] as string).replace(/-/g, "+").replace(/_/g, "/");
-    return JSON.parse(new TextDecoder().decode(fromBase64(body))).exp * 1000 || 0;
+    return JSON.parse(atob(body)).exp * 1000 || 0;
   } catch {
     return 0;
   }

@@ -80,12 +80,8 @@ export class Tracker {
     }
     if (this._seen.has(sequence)) return false;
     this._seen.add(sequence);
-    if (this._seen.size > SEEN_MAX) {
-      for (const oldest of this._seen) {
-        this._seen.delete(oldest);
-        break;
-      }
-    }
+    const [oldest] = this._seen;
+    if (this._seen.size > SEEN_MAX) this._seen.delete(oldest as number);
     return true;
   }
 

@@ -1,30 +1,29 @@
 /**
- * The seam to the network: a transport carries frames of commands up and items down. Implemented
- * by `websocket.ts`, `fallback.ts` and `shared.ts`, and by the model edge of the tests.
+ * The seam to the network: a transport carries frames of commands up and frames of items down.
+ * Implemented by `websocket.ts`, `fallback.ts` and `shared.ts`, and by the model edge of the tests.
  */
 
 import type { Chunk, Codec } from "./codec.ts";
-import type { Item } from "./wire.ts";
 
 /** One attempt at a connection, and the connection. */
 export interface Transport {
-  /** How commands are spelled on it; fixed once it is open. */
+  /** How it is spelled; fixed once it is open. */
   readonly codec: Codec;
   /** Bytes that were sent and are still in this process. */
   readonly bufferedAmount: number;
   /** Sends one frame. Only when open; never throws. */
   send(frame: Chunk): void;
-  /** Ends it. `closed` of the events still follows, unless it was called already. */
+  /** Ends it. Nothing that is told afterwards counts. */
   close(code: number, reason: string): void;
 }
 
-/** What a transport tells. */
+/** What a transport tells. Never before the call that made it has returned. */
 export interface TransportEvents {
   /** Commands may be sent. At most once. */
   opened(): void;
-  /** Something came, in order. An empty list is a sign of life. */
-  items(items: Item[]): void;
-  /** It is over: once, and the last event. Code 1006 where there is none. */
+  /** A frame came, in order. An empty one is a sign of life. */
+  frame(frame: Chunk | ArrayBuffer): void;
+  /** It is over. Code 1006 where there is none. */
   closed(code: number, reason: string): void;
 }
 
@@ -53,8 +52,8 @@ export interface Env {
 
 /** The real one. */
 export const environment: Env = {
-  now: () => Date.now(),
-  random: () => Math.random(),
+  now: Date.now,
+  random: Math.random,
   timer(call, ms) {
     const timer = setTimeout(call, ms);
     return () => clearTimeout(timer);

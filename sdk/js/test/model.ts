@@ -130,7 +130,7 @@ export class Connection {
   /** Sends what is queued: up to so many items. */
   deliver(items_max = Infinity): void {
     while (this.isUp && this._queue.length && items_max-- > 0) {
-      this._events.items(json.decode(JSON.stringify(this._queue.shift())));
+      this._events.frame(JSON.stringify(this._queue.shift()));
     }
   }
 
