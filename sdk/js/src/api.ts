@@ -38,7 +38,7 @@ export interface MeshOptions {
   /** How to connect; a WebSocket by default. See `/fallback` and `/shared`. */
   transport?: Dial;
   /** A WebSocket class, where there is no global one (Node 20). */
-  WebSocket?: unknown;
+  WebSocket?: typeof WebSocket;
   /** Answers the `traceparent` of the current span, for `connect`, `publish` and `request`. */
   trace?: () => string | undefined;
   /** Wanted heartbeat interval in s, 5 to 300; 25 by default. */
@@ -145,15 +145,18 @@ export interface HistoryOptions {
 }
 
 export interface HistoryPage<T = unknown, F extends string = string> {
-  /** In order of the stream. */
+  /** In order of the stream, whichever way was asked. */
   messages: Message<T, F>[];
-  /** Where the next page begins: pass it as `after`, or `before`, to go on. */
-  after: Position | undefined;
-  before: Position | undefined;
+  /** For the next newer page; also a `position` to subscribe from. */
+  after: Position;
+  /** For the next older page. */
+  before: Position;
   /** Whether there are more in the direction that was asked for. */
   more: boolean;
-  /** What retention has dropped of what was asked for. */
-  gap: Gap | undefined;
+  /** Whether the namespace keeps few messages a subject, so that others may have stood between. */
+  thinned?: boolean;
+  /** What was asked for and cannot be given, in order. */
+  gaps?: Gap[];
 }
 
 /** What happened since `connect`. */

@@ -1,13 +1,9 @@
 /** Base64 of the standard alphabet, as payloads of bytes have in JSON. */
 
-/** `String.fromCharCode` takes its bytes as arguments, and engines limit how many. */
-const CHUNK_BYTES = 8192;
-
+/** Byte by byte: a command holds 64 KiB at most. */
 export function toBase64(bytes: Uint8Array): string {
   let text = "";
-  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
-    text += String.fromCharCode(...bytes.subarray(at, at + CHUNK_BYTES));
-  }
+  for (const byte of bytes) text += String.fromCharCode(byte);
   return btoa(text);
 }
 

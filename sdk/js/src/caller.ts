@@ -10,7 +10,7 @@ import type { Link } from "./link.ts";
 import { type Data, Message, Payload, toBody } from "./message.ts";
 import { backoff_ms } from "./retry.ts";
 import type { Env } from "./transport.ts";
-import type { Command, Item, Position } from "./wire.ts";
+import type { Command, Item } from "./wire.ts";
 
 /** A sender waits while more than this is in the page's own queue. */
 const BUFFERED_BYTES_SOFT = 1_048_576;
@@ -29,15 +29,19 @@ const TOO_MANY_REQUESTS = 111;
 /** Perhaps carried out: harmless to repeat with the same message id. */
 const ACK_UNKNOWN = 203;
 
+/** The longest time that timers know: about 24 days. */
+const FOREVER_MS = 2_147_483_647;
+
 /** One command until it is answered. */
 interface Call {
-  _command: Command;
+  /** None: only to wait until one could be sent. */
+  _command: Command | undefined;
   /** Whether it may be carried out twice without harm. */
   _isRepeatable: boolean;
   _failures: number;
   _isOver?: boolean;
   _done: (item: Item) => void;
-  _failed: (error: unknown) => void;
+  _fail: (error: unknown) => void;
 }
 
 export abstract class Caller {
@@ -52,17 +56,17 @@ export abstract class Caller {
   async publish(s: string, data?: Data, options: api.PublishOptions = {}): Promise<api.Published> {
     const { ack, headers: h } = options;
     let { mid } = options;
-    if (!mid && ack === "stream") mid = `${this._env.random()}${this._env.random()}`;
+    if (ack === "stream") mid ??= `${this._env.random()}${this._env.random()}`;
     const body = { s, ...toBody(data), mid, ack, h, tp: this._tp() };
     const { publish } = await this._call({ publish: body }, options, !!mid);
     return publish as api.Published;
   }
 
   async request<T>(s: string, data?: Data, options: api.CommandOptions = {}): Promise<Payload<T>> {
-    const { timeout = REQUEST_MS, headers: h, signal } = options;
+    const { timeout = REQUEST_MS, headers: h } = options;
     const body = { s, ...toBody(data), timeout, h, tp: this._tp() };
     // The edge answers after `timeout`; the way there and back takes time as well.
-    const ample = { signal, timeout: timeout + TIMEOUT_MS };
+    const ample = { ...options, timeout: timeout + TIMEOUT_MS };
     const { request } = await this._call({ request: body }, ample);
     return new Payload<T>(request!);
   }
@@ -74,15 +78,17 @@ export abstract class Caller {
     const { after, before, limit, trace, headers: hdr } = options;
     const query = { f, after, before, limit, trace, hdr };
     const { history } = await this._call({ history: query }, options, true);
-    const { m, e, more, gap } = history!;
-    const at = (q: number | undefined): Position | undefined => (q === undefined ? q : { e, q });
+    const { m, e, ...page } = history!;
     return {
+      ...page,
       messages: m.map((raw) => new Message<T, F>(raw, f)),
-      after: at(history!.after),
-      before: at(history!.before),
-      more,
-      gap,
+      after: { e, q: page.after },
+      before: { e, q: page.before },
     };
+  }
+
+  async ready(): Promise<void> {
+    await this._call(undefined, { timeout: FOREVER_MS });
   }
 
   /** A connection is there, or none will ever be. */
@@ -91,8 +97,8 @@ export abstract class Caller {
   }
 
   private _call(
-    command: Command,
-    { signal, timeout = TIMEOUT_MS }: { signal?: AbortSignal | undefined; timeout?: number },
+    command: Command | undefined,
+    { signal, timeout = TIMEOUT_MS }: { signal?: AbortSignal; timeout?: number },
     isRepeatable = false,
   ): Promise<Item> {
     return new Promise((done, failed) => {
@@ -106,11 +112,11 @@ export abstract class Caller {
         _isRepeatable: isRepeatable,
         _failures: 0,
         _done: (item) => (end(), done(item)),
-        _failed: (error) => (end(), failed(error)),
+        _fail: (error) => (end(), failed(error)),
       };
-      const abort = (): void => call._failed(signal!.reason);
+      const abort = (): void => call._fail(signal!.reason);
       const stopTimer = this._env.timer(() => {
-        call._failed(new MeshError(TIMEOUT, `no answer in ${timeout} ms`, true));
+        call._fail(new MeshError(TIMEOUT, "no answer in time", true));
       }, timeout);
       signal?.addEventListener("abort", abort);
       if (signal?.aborted) abort();
@@ -122,9 +128,9 @@ export abstract class Caller {
     const link = this._link;
     const buffered = link?._buffered ?? 0;
     if (call._isOver) return;
-    if (this._ended) return call._failed(this._ended);
+    if (this._ended) return call._fail(this._ended);
     if (buffered > BUFFERED_BYTES_HARD || this._waiting.size > WAITING_MAX) {
-      return call._failed(new MeshError(BACKPRESSURE, "too much waits to be sent", true));
+      return call._fail(new MeshError(BACKPRESSURE, "too much waits", true));
     }
     this._waiting.add(call);
     if (!link) return;
@@ -133,21 +139,23 @@ export abstract class Caller {
       return;
     }
     this._waiting.delete(call);
+    const command = call._command;
+    if (!command) return call._done({});
     try {
-      if (call._command.publish?.ack === "none") {
-        const error = link._send(call._command);
-        return error ? call._failed(error) : call._done({ publish: { ack: "none" } });
+      if (command.publish?.ack === "none") {
+        const error = link._send(command);
+        return error ? call._fail(error) : call._done({ publish: { ack: "none" } });
       }
-      link._command(call._command, call._done, (error) => {
-        const { code, retry, afterMs = 0 } = error;
+      link._command(command, call._done, (error) => {
+        const { code, retry, afterMs } = error;
         const isHarmless = call._isRepeatable && (retry || code === ACK_UNKNOWN);
-        if (code !== TOO_MANY_REQUESTS && !isHarmless) return call._failed(error);
+        if (code !== TOO_MANY_REQUESTS && !isHarmless) return call._fail(error);
         const wait_ms = afterMs + backoff_ms(call._failures++, this._env.random());
         this._env.timer(() => this._try(call), wait_ms);
       });
     } catch (error) {
       // What JSON cannot spell.
-      call._failed(error);
+      call._fail(error);
     }
   }
 

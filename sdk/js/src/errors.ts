@@ -20,11 +20,11 @@ export class MeshError extends Error {
   /** Whether the same command may succeed later. */
   readonly retry: boolean;
   /** How long to wait before that, in ms. */
-  readonly afterMs: number | undefined;
+  readonly afterMs: number;
   /** What to change, for people. */
   readonly hint: string | undefined;
 
-  constructor(code: number, message: string, retry = false, afterMs?: number, hint?: string) {
+  constructor(code: number, message: string, retry = false, afterMs = 0, hint?: string) {
     super(message);
     this.code = code;
     this.retry = retry;

@@ -3,13 +3,13 @@
  * each new connection, keeps the position, and hands messages over once. Owned by the mesh.
  */
 
-import type { Gap, SubscribeOptions, SubscriptionState } from "./api.ts";
+import type { Gap, SubscriptionState } from "./api.ts";
 import { backoff_ms } from "./retry.ts";
 import { MeshError } from "./errors.ts";
 import type { Link } from "./link.ts";
 import type { Mesh } from "./mesh.ts";
 import type { Sub } from "./subscription.ts";
-import { Tracker } from "./tracker.ts";
+import { track, type Tracker } from "./tracker.ts";
 import type { From, Item, Msg, Position, SubscribeReply } from "./wire.ts";
 
 /** How long a filter outlives its last subscription: frameworks mount twice, pages move on. */
@@ -17,239 +17,235 @@ const LINGER_MS = 250;
 /** The edge's error for a filter that the connection holds. */
 const ALREADY_SUBSCRIBED = 105;
 
-export class Feed {
-  /** Replaced, never changed: a handler may add and remove subscriptions during delivery. */
-  _subs: Sub[] = [];
-  _state: SubscriptionState = "pending";
-  private _tracker?: Tracker;
-  /** The connection that it stands on, and its id there. */
-  private _link?: Link | undefined;
-  private _i!: number;
-  /** The connection that was asked and has not answered. */
-  private _asked?: Link | undefined;
-  /** The answer that is on its way is for something that is not wanted any more. */
-  private _isStale?: boolean;
-  private _from?: From | undefined;
-  /** Whether subscriptions expect to have heard everything up to now. */
-  private _isContinuous?: boolean;
-  private _failures = 0;
-  private _stopLinger?: () => void;
-
-  private _hdr?: string[] | undefined;
-  private _trace?: boolean | undefined;
-  /** What the subscriptions agree on: headers and trace, and where they begin. */
-  private _wishes?: string;
-  private _start?: string;
-
-  constructor(
-    private readonly _mesh: Mesh,
-    readonly _filter: string,
-  ) {}
-
-  _point(): Position | undefined {
-    return this._tracker?._point();
-  }
-
+/** One filter of the page. */
+export interface Feed {
+  readonly _state: SubscriptionState;
+  /** From where it would resume. */
+  _point(): Position | undefined;
   /** One more subscription. Answers false if it cannot share this feed. */
-  _add(sub: Sub): boolean {
-    const { from, position, headers, trace } = sub._options;
-    const wishes = JSON.stringify([headers, trace]);
-    const start = from || position ? JSON.stringify([from, position]) : "";
-    this._stopLinger?.();
-    if (!this._subs.length) {
-      // Nobody would notice a new start.
-      if (start || wishes !== this._wishes) this._restart(sub._options);
-      this._wishes = wishes;
-      this._start = start;
-    } else {
-      // Before the first answer, all can begin at the same place; later only at the present.
-      const isLate = start && (this._isContinuous || start !== this._start);
-      if (isLate || wishes !== this._wishes) return false;
-    }
-    this._subs = [...this._subs, sub];
-    if (this._state === "paused") this._resume();
-    else this._ask(this._mesh._target);
-    return true;
-  }
-
-  _remove(sub: Sub): void {
-    this._subs = this._subs.filter((other) => other !== sub);
-    if (this._subs.length || this._state === "closed") return;
-    this._stopLinger?.();
-    this._stopLinger = this._mesh._env.timer(() => this._close(), LINGER_MS);
-  }
-
+  _add(sub: Sub): boolean;
+  _remove(sub: Sub): void;
   /** Asks a connection for the filter, unless it was asked or is not wanted. */
-  _ask(link: Link | undefined): void {
-    const isIdle = this._state === "paused" || this._state === "closed";
-    if (!link || isIdle || link === this._asked || link === this._link) return;
-    const recover = this._point();
-    const from = recover ? undefined : this._from;
-    const { _hdr: hdr, _trace: trace } = this;
-    this._asked = link;
-    this._isStale = false;
-    link._command(
-      { subscribe: { f: this._filter, recover, from, hdr, trace } },
-      (item) => this._answered(link, item.subscribe!, from, !recover && !from),
-      (error) => this._refused(link, error),
-    );
-  }
-
+  _ask(link: Link | undefined): void;
   /** The connection is over. */
-  _lost(link: Link): void {
-    if (link === this._asked) this._asked = undefined;
-    if (link !== this._link) return;
-    this._link = undefined;
-    if (this._state !== "paused") this._set("pending");
-  }
-
+  _closed(link: Link): void;
   /** Something about this filter came on the connection that it stands on. */
-  _item(item: Item): void {
-    const { m, live, pos, gap, unsub } = item;
-    if (m) this._message(m);
-    if (pos) this._tracker!._mark(pos.q);
-    if (live) {
-      this._tracker!._live(live.q);
-      this._from = undefined;
-      this._set("live");
-    }
-    if (gap) {
-      this._tracker!._gap(gap);
-      this._from = undefined;
-      const { i: _i, e: _e, ...rest } = gap;
-      this._gap(rest);
-    }
-    if (unsub) {
-      this._detach();
-      this._fail(new MeshError(unsub.code, unsub.reason));
-    }
-  }
-
-  /** A subscription cannot take more. Answers false if the others, or the namespace, forbid a pause. */
-  _pause(): boolean {
-    if (this._subs.length > 1 || !this._point()) return false;
-    this._leave();
-    this._set("paused");
-    return true;
-  }
-
-  _resume(): void {
-    if (this._state !== "paused") return;
-    this._set("pending");
-    this._ask(this._mesh._target);
-  }
-
+  _item(item: Item): void;
+  /** A subscription cannot take more. Nothing happens if others, or the namespace, forbid a pause. */
+  _pause(): void;
+  _resume(): void;
   /** Ends all subscriptions. */
-  _fail(error: MeshError): void {
-    const subs = this._subs;
-    this._close();
-    for (const sub of subs) sub._fail(error);
-  }
-
-  private _close(): void {
-    this._stopLinger?.();
-    this._leave();
-    this._set("closed");
-    this._subs = [];
-    this._mesh._forget(this);
-  }
-
-  private _restart({ from, position, headers, trace }: SubscribeOptions): void {
-    const isWild = /(^|\.)[*>](\.|$)/.test(this._filter);
-    this._tracker = new Tracker(isWild, position);
-    this._from = from;
-    this._hdr = headers;
-    this._trace = trace;
-    this._isContinuous = false;
-    this._leave();
-    this._set("pending");
-  }
-
-  /** Wants nothing more from the connection that it stands on, or of the answer to come. */
-  private _leave(): void {
-    this._isStale = true;
-    const link = this._link;
-    const i = this._i;
-    this._detach();
-    if (link) unsubscribe(link, i);
-  }
-
-  private _detach(): void {
-    this._link?._feeds.delete(this._i);
-    this._link = undefined;
-  }
-
-  private _answered(
-    link: Link,
-    reply: SubscribeReply,
-    from: From | undefined,
-    isBlank: boolean,
-  ): void {
-    if (link !== this._asked) return;
-    this._asked = undefined;
-    if (this._isStale) {
-      unsubscribe(link, reply.i);
-      return this._ask(link);
-    }
-    // On the way from one connection to another, the old one has delivered until this moment.
-    this._detach();
-    this._link = link;
-    this._i = reply.i;
-    link._feeds.set(reply.i, this);
-    this._failures = 0;
-    this._tracker!._reply(reply, from);
-    const isWhole = reply.recovered !== false;
-    const isSnapshot = !!from && "last_per_subject" in from;
-    if (isWhole && !isSnapshot) this._from = undefined;
-    this._set(reply.recoverable && isWhole && !isBlank ? "replaying" : "live");
-    for (const sub of this._subs) sub._confirmed();
-    // Where the edge has no positions it tells no gap: only the client knows that it was away.
-    if (reply.recoverable ? this._isContinuous && isBlank : this._isContinuous || !isWhole) {
-      this._gap({ why: reply.recoverable ? "epoch" : "ephemeral" });
-    }
-    this._isContinuous = true;
-  }
-
-  private _refused(link: Link, error: MeshError): void {
-    if (link !== this._asked) return;
-    this._asked = undefined;
-    if (this._isStale) return this._ask(link);
-    // A predecessor's subscription may be on its way out still.
-    if (!error.retry && error.code !== ALREADY_SUBSCRIBED) return this._fail(error);
-    const { _env } = this._mesh;
-    const wait_ms = (error.afterMs ?? 0) + backoff_ms(this._failures++, _env.random());
-    this._asked = link;
-    _env.timer(() => {
-      if (link !== this._asked) return;
-      this._asked = undefined;
-      this._ask(link);
-    }, wait_ms);
-  }
-
-  private _message(m: Msg): void {
-    const { _stats } = this._mesh;
-    const before = this._point();
-    if (!this._tracker!._show(m.q)) {
-      _stats.duplicates++;
-      return;
-    }
-    _stats.messages++;
-    for (const sub of this._subs) sub._push(m, before);
-  }
-
-  private _gap(gap: Gap): void {
-    this._mesh._stats.gaps++;
-    for (const sub of this._subs) sub._gap(gap, this._point());
-  }
-
-  private _set(state: SubscriptionState): void {
-    if (state === this._state) return;
-    this._state = state;
-    for (const sub of this._subs) sub._changed(state);
-  }
+  _fail(error: MeshError): void;
 }
 
-function unsubscribe(link: Link, i: number): void {
-  const nothing = (): void => {};
-  link._command({ unsubscribe: { i } }, nothing, nothing);
+export function makeFeed(mesh: Mesh, filter: string): Feed {
+  /** Replaced, never changed: a handler may add and remove subscriptions during delivery. */
+  let subs: Sub[] = [];
+  let state: SubscriptionState = "pending";
+  let tracker: Tracker | undefined;
+  /** The connection that it stands on, and its id there. */
+  let link: Link | undefined;
+  let i: number;
+  /** The connection that was asked and has not answered. */
+  let asked: Link | undefined;
+  /** The answer that is on its way is for something that is not wanted any more. */
+  let isStale = false;
+  /** Where to start, while nothing says where to go on. */
+  let from: From | undefined;
+  let hdr: string[] | undefined;
+  let trace: boolean | undefined;
+  /** What the subscriptions agree on: headers and trace, and where they begin. */
+  let wishes: string | undefined;
+  let start: string;
+  /** Whether subscriptions expect to have heard everything up to now. */
+  let isContinuous = false;
+  let failures = 0;
+  let stopLinger: (() => void) | undefined;
+
+  const set = (now: SubscriptionState): void => {
+    if (now === state) return;
+    state = now;
+    for (const sub of subs) sub._set(now);
+  };
+  const point = (): Position | undefined => tracker?._point();
+  const tellGap = (gap: Gap): void => {
+    mesh._stats.gaps++;
+    for (const sub of subs) sub._gap(gap, point());
+  };
+  const detach = (): void => {
+    link?._feeds.delete(i);
+    link = undefined;
+  };
+  const unsubscribe = (where: Link | undefined, id: number): void => {
+    const nothing = (): void => {};
+    where?._command({ unsubscribe: { i: id } }, nothing, nothing);
+  };
+  /** Wants nothing more from the connection that it stands on, or of the answer to come. */
+  const leave = (): void => {
+    const left = link;
+    isStale = true;
+    detach();
+    unsubscribe(left, i);
+  };
+  const close = (): void => {
+    stopLinger?.();
+    leave();
+    set("closed");
+    subs = [];
+    mesh._feeds.delete(filter);
+  };
+
+  const answered = (
+    where: Link,
+    reply: SubscribeReply,
+    asFrom: From | undefined,
+    isBlank: boolean,
+  ): void => {
+    if (where !== asked) return;
+    asked = undefined;
+    if (isStale) {
+      unsubscribe(where, reply.i);
+      return feed._ask(where);
+    }
+    // On the way from one connection to another, the old one has delivered until this moment.
+    detach();
+    link = where;
+    i = reply.i;
+    link._feeds.set(i, feed);
+    failures = 0;
+    const { recoverable } = reply;
+    const isWhole = reply.recovered !== false;
+    tracker!._reply(reply, asFrom);
+    // A snapshot is asked for again until it is whole.
+    if (isWhole && point()) from = undefined;
+    set(recoverable && isWhole && !isBlank ? "replaying" : "live");
+    for (const sub of subs) sub._confirmed();
+    // Where the edge has no positions it tells no gap: only the client knows that it was away.
+    if (recoverable ? isContinuous && isBlank : isContinuous || !isWhole) {
+      tellGap({ why: recoverable ? "epoch" : "ephemeral" });
+    }
+    isContinuous = true;
+  };
+
+  const refused = (where: Link, error: MeshError): void => {
+    if (where !== asked) return;
+    asked = undefined;
+    if (isStale) return feed._ask(where);
+    // A predecessor's subscription may be on its way out still.
+    if (!error.retry && error.code !== ALREADY_SUBSCRIBED) return feed._fail(error);
+    const wait_ms = error.afterMs + backoff_ms(failures++, mesh._env.random());
+    mesh._env.timer(() => where === mesh._target && feed._ask(where), wait_ms);
+  };
+
+  const message = (m: Msg): void => {
+    const before = point();
+    if (!tracker!._show(m.q)) {
+      mesh._stats.duplicates++;
+      return;
+    }
+    mesh._stats.messages++;
+    for (const sub of subs) sub._push(m, before);
+  };
+
+  const feed: Feed = {
+    get _state() {
+      return state;
+    },
+    _point: point,
+
+    _add(sub) {
+      const options = sub._options;
+      const { position } = options;
+      const wanted = JSON.stringify([options.headers, options.trace]);
+      const begin = options.from || position ? JSON.stringify([options.from, position]) : "";
+      stopLinger?.();
+      if (subs.length) {
+        // Before the first answer, all can begin at the same place; later only at the present.
+        const isLate = begin && (isContinuous || begin !== start);
+        if (isLate || wanted !== wishes) return false;
+      } else {
+        // Nobody would notice a new start.
+        if (begin || wanted !== wishes) {
+          leave();
+          tracker = track(/(^|\.)[*>](\.|$)/.test(filter), position);
+          ({ from, headers: hdr, trace } = options);
+          isContinuous = false;
+          set("pending");
+        }
+        wishes = wanted;
+        start = begin;
+      }
+      subs = [...subs, sub];
+      feed._resume();
+      feed._ask(mesh._target);
+      return true;
+    },
+
+    _remove(sub) {
+      subs = subs.filter((other) => other !== sub);
+      if (subs.length || state === "closed") return;
+      stopLinger?.();
+      stopLinger = mesh._env.timer(close, LINGER_MS);
+    },
+
+    _ask(where) {
+      const isIdle = state === "paused" || state === "closed";
+      if (!where || isIdle || where === asked || where === link) return;
+      const recover = point();
+      const start = recover ? undefined : from;
+      asked = where;
+      isStale = false;
+      where._command(
+        { subscribe: { f: filter, recover, from: start, hdr, trace } },
+        (item) => answered(where, item.subscribe!, start, !recover && !start),
+        (error) => refused(where, error),
+      );
+    },
+
+    _closed(where) {
+      if (where === asked) asked = undefined;
+      if (where !== link) return;
+      link = undefined;
+      if (state !== "paused") set("pending");
+    },
+
+    _item({ m, live, pos, gap, unsub }) {
+      if (m) message(m);
+      if (pos) tracker!._mark(pos.q);
+      if (live) {
+        tracker!._live(live.q);
+        from = undefined;
+        set("live");
+      }
+      if (gap) {
+        const { i: _i, e: _e, ...rest } = gap;
+        tracker!._gap(gap);
+        from = undefined;
+        tellGap(rest);
+      }
+      if (unsub) {
+        detach();
+        feed._fail(new MeshError(unsub.code, unsub.reason));
+      }
+    },
+
+    _pause() {
+      if (subs.length > 1 || !point()) return;
+      leave();
+      set("paused");
+    },
+
+    _resume() {
+      if (state !== "paused") return;
+      set("pending");
+      feed._ask(mesh._target);
+    },
+
+    _fail(error) {
+      const failed = subs;
+      close();
+      for (const sub of failed) sub._fail(error);
+    },
+  };
+  return feed;
 }

@@ -22,8 +22,6 @@ const LOOK_MS = 2_000;
 const SILENT = 4001;
 /** And one whose items it cannot read; the range says "try again". */
 const UNREADABLE = 4400;
-/** An id that no subscription has. */
-const NO_SUBSCRIPTION = 4_294_967_295;
 
 /** What the mesh does with a connection's events. */
 export interface LinkHost {
@@ -38,7 +36,7 @@ export interface LinkHost {
 /** Who waits for an answer. Exactly one of the two is called. */
 interface Waiting {
   _done: (item: Item) => void;
-  _failed: (error: MeshError) => void;
+  _fail: (error: MeshError) => void;
 }
 
 export class Link {
@@ -89,9 +87,9 @@ export class Link {
    * Sends a command, at the latest at the end of this turn. Exactly one of the two is called, in
    * the order of items: `done` before the next item is looked at.
    */
-  _command(command: Command, done: Waiting["_done"], failed: Waiting["_failed"]): void {
+  _command(command: Command, done: Waiting["_done"], failed: Waiting["_fail"]): void {
     const id = ++this._id;
-    this._waiting.set(id, { _done: done, _failed: failed });
+    this._waiting.set(id, { _done: done, _fail: failed });
     const error = this._isOver ? lost() : this._send({ id, ...command });
     if (error) {
       this._waiting.delete(id);
@@ -103,8 +101,8 @@ export class Link {
   _send(command: Command): MeshError | undefined {
     const limits = this._info?.limits ?? LIMITS;
     const chunk = this._transport.codec.encode(command);
-    const bytes = bytesOf(chunk, limits.frame);
-    if (bytes > limits.frame) return new MeshError(206, "larger than the edge's limits.frame");
+    const { length: bytes } = typeof chunk === "string" ? new TextEncoder().encode(chunk) : chunk;
+    if (bytes > limits.frame) return new MeshError(206, "too large");
     const isFull = this._chunks.length >= limits.cmds || this._bytes + bytes >= limits.frame;
     if (isFull) this._flush();
     this._bytes += bytes + 1;
@@ -114,10 +112,9 @@ export class Link {
 
   /** Asks the edge for a sign of life: after the network or the page was away. */
   _probe(): void {
-    const nothing = (): void => {};
     this._deadline = Math.min(this._deadline, this._env.now() + PATIENCE_MS);
-    // The answer is an error, and any answer will do.
-    this._command({ unsubscribe: { i: NO_SUBSCRIPTION } }, nothing, nothing);
+    // Without an id it does nothing. The answer is an error, and any answer will do.
+    this._send({ unsubscribe: { i: 1 } });
   }
 
   _close(code: number, reason: string): void {
@@ -139,7 +136,7 @@ export class Link {
       items = this._transport.codec.decode(frame);
     } catch (error) {
       report(error);
-      this._close(UNREADABLE, "malformed item");
+      this._close(UNREADABLE, "malformed");
     }
     for (const item of items) if (!this._isOver) this._item(item);
     this._grant(2000 * (this._info?.ping ?? PING_S) + PATIENCE_MS);
@@ -151,8 +148,9 @@ export class Link {
       const waiting = this._waiting.get(id);
       this._waiting.delete(id);
       if (error) {
-        const { code, msg, retry, after_ms, hint } = error;
-        waiting?._failed(new MeshError(code, msg, retry, after_ms, hint));
+        waiting?._fail(
+          new MeshError(error.code, error.msg, error.retry, error.after_ms, error.hint),
+        );
       } else waiting?._done(item);
       return;
     }
@@ -181,17 +179,10 @@ export class Link {
     if (this._isOver) return;
     this._isOver = true;
     this._host._closed(this, code, reason);
-    for (const { _failed } of this._waiting.values()) _failed(lost());
+    for (const { _fail } of this._waiting.values()) _fail(lost());
   }
 }
 
 function lost(): MeshError {
-  return new MeshError(203, "connection lost before the answer came", true);
-}
-
-/** An upper bound where that is enough, since counting UTF-8 costs a copy; else exact. */
-function bytesOf(chunk: Chunk, limit_bytes: number): number {
-  if (typeof chunk !== "string") return chunk.length;
-  const bound_bytes = chunk.length * 3;
-  return bound_bytes <= limit_bytes ? bound_bytes : new TextEncoder().encode(chunk).length;
+  return new MeshError(203, "connection lost", true);
 }

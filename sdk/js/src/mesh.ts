@@ -7,17 +7,17 @@
 import type * as api from "./api.ts";
 import { Caller } from "./caller.ts";
 import { CONFLICT, MeshError, report } from "./errors.ts";
-import { Feed } from "./feed.ts";
+import { type Feed, makeFeed } from "./feed.ts";
 import { json } from "./json.ts";
 import { watchPage } from "./lifecycle.ts";
 import { Link } from "./link.ts";
 import type { Message } from "./message.ts";
-import { backoff_ms, goesElsewhere, INVALID_TOKEN, LIFE_MS, mayRetry, TOKEN_EXPIRED } from "./retry.ts";
+import { backoff_ms, INVALID_TOKEN, LIFE_MS, mayRetry, TOKEN_EXPIRED } from "./retry.ts";
 import { guarded, Sub } from "./subscription.ts";
-import { TokenSource } from "./token.ts";
+import { tokenSource } from "./token.ts";
 import { type Env, environment } from "./transport.ts";
 import { webSocket } from "./websocket.ts";
-import type { GoAway, Item } from "./wire.ts";
+import type { Item } from "./wire.ts";
 
 /** Most addresses that are remembered; edges tell some at each connect. */
 const URLS_MAX = 32;
@@ -25,9 +25,8 @@ const URLS_MAX = 32;
 const RETIRE_LOOK_MS = 100;
 /** How often it is looked at before it is closed anyway. */
 const RETIRE_LOOKS_MAX = 100;
-/** What the client closes with when its `connect` got an error that may, or will not, pass. */
+/** What the client closes with when its `connect` got an error, if the edge does not close first. */
 const CONNECT_LATER = 4402;
-const CONNECT_REFUSED = 4502;
 /** What the client understands beyond the least. */
 const FEATURES = ["gap", "goaway", "mesh"];
 
@@ -41,21 +40,20 @@ export class Mesh extends Caller implements api.Mesh {
   declare _link?: Link | undefined;
   /** The attempt that is under way, also while `_link` stands. */
   private _next?: Link | undefined;
-  private readonly _feeds = new Map<string, Feed>();
-  /** Replaced, never changed: a call may end itself. */
-  private _calls: [event: string, call: (value: never) => void][] = [];
-  private readonly _token: TokenSource;
+  readonly _feeds = new Map<string, Feed>();
+  private readonly _calls = new Set<[event: string, call: (value: never) => void]>();
+  private readonly _token = tokenSource(this._options.getToken);
   /** What the application gave, then what edges told, in the order to try them. */
   private _urls: string[];
   /** Where in it to try next. */
   private _at = 0;
   /** Addresses to try before those: the last `goaway` names them. */
   private _goTo: string[] = [];
-  /** A `goaway` told not to come back before this. */
-  private _notBefore = 0;
+  /** A `goaway` told when to make the next attempt, and the timer is set. */
+  private _isLeaving?: boolean;
+  /** What the timer is set to. */
+  private _dueAt = 0;
   private _failures = 0;
-  /** A new token was asked for after a refusal: once. */
-  private _isLastChance?: boolean;
   private _isSuspended?: boolean;
   /** Numbers attempts, so that a late token does not start an old one. */
   private _attempt = 0;
@@ -69,7 +67,6 @@ export class Mesh extends Caller implements api.Mesh {
     super();
     this._env = _options.env ?? environment;
     this._urls = ([] as string[]).concat(urls);
-    this._token = new TokenSource(_options.getToken);
     watchPage(this, this._end.signal);
     void this._dial();
   }
@@ -80,23 +77,9 @@ export class Mesh extends Caller implements api.Mesh {
   }
 
   on<E extends keyof api.MeshEvents>(event: E, call: (value: api.MeshEvents[E]) => void): () => void {
-    const entry: (typeof this._calls)[0] = [event, call];
-    this._calls = [...this._calls, entry];
-    return () => {
-      this._calls = this._calls.filter((other) => other !== entry);
-    };
-  }
-
-  async ready(): Promise<void> {
-    while (this.state !== "open") {
-      if (this._ended) throw this._ended;
-      await new Promise<void>((changed) => {
-        const off = this.on("state", () => {
-          off();
-          changed();
-        });
-      });
-    }
+    const entry: [string, typeof call] = [event, call];
+    this._calls.add(entry);
+    return () => void this._calls.delete(entry);
   }
 
   subscribe<T = unknown, const F extends string = string>(
@@ -105,12 +88,12 @@ export class Mesh extends Caller implements api.Mesh {
   ): api.Subscription<T, F> {
     if (typeof options === "function") options = { onMessage: options };
     const { signal } = options;
-    const feed = this._feeds.get(filter) ?? new Feed(this, filter);
+    const feed = this._feeds.get(filter) ?? makeFeed(this, filter);
     const sub = new Sub<T, F>(this, filter, options, feed);
     this._feeds.set(filter, feed);
     let error = this._ended;
     if (!error && !feed._add(sub)) {
-      error = new MeshError(CONFLICT, "subscribed already with other options");
+      error = new MeshError(CONFLICT, "conflicting options");
     }
     if (error) queueMicrotask(() => sub._fail(error));
     signal?.addEventListener("abort", () => sub.off());
@@ -133,26 +116,26 @@ export class Mesh extends Caller implements api.Mesh {
 
   /** Why commands and subscriptions fail, once it is closed. */
   get _ended(): MeshError | undefined {
-    const { code, reason } = this.why;
-    return this.state === "closed" ? new MeshError(code, `closed: ${reason}`) : undefined;
-  }
-
-  _forget(feed: Feed): void {
-    if (this._feeds.get(feed._filter) === feed) this._feeds.delete(feed._filter);
+    const { why } = this;
+    return this.state === "closed" ? new MeshError(why.code, why.reason) : undefined;
   }
 
   /** Answers whether anybody listens. */
   _emit<E extends keyof api.MeshEvents>(event: E, value: api.MeshEvents[E]): boolean {
-    const calls = this._calls.filter(([name]) => name === event);
-    for (const [, call] of calls) guarded(call, value as never);
-    return calls.length > 0;
+    let isHeard = false;
+    for (const [name, call] of this._calls) {
+      if (name !== event) continue;
+      isHeard = true;
+      guarded(call, value as never);
+    }
+    return isHeard;
   }
 
   _error(error: MeshError): void {
     if (!this._emit("error", error)) report(error);
   }
 
-  _suspend(): void {
+  _pause(): void {
     if (this._ended) return;
     this._isSuspended = true;
     this._drop("suspended");
@@ -179,31 +162,35 @@ export class Mesh extends Caller implements api.Mesh {
         link._info = item.connect!;
         this._isReady(link);
       },
-      (error) => link._close(error.retry ? CONNECT_LATER : CONNECT_REFUSED, error.message),
+      (error) => link._close(CONNECT_LATER, error.message),
     );
     // With no connection in use, the first frame asks for everything. Otherwise the feeds wait for
     // the connect reply, so that a connection that comes to nothing costs no replay.
     if (!this._link) this._ask(link);
   }
 
-  _push(link: Link, { goaway, mesh, close }: Item): void {
-    if (goaway) this._goaway(link, goaway);
-    if (mesh && link === this._link) {
+  _push(link: Link, { goaway, mesh }: Item): void {
+    if (link !== this._link) return;
+    if (mesh) {
       this.health = mesh;
-      this._emit("health", this.health);
+      this._emit("health", mesh);
     }
-    // Transports without close codes of their own.
-    if (close) link._close(close.code, close.reason);
+    if (goaway) {
+      this._emit("goaway", goaway);
+      const [least_ms, most_ms] = goaway.after_ms;
+      this._goTo = goaway.server;
+      this._isLeaving = true;
+      this._later(least_ms + this._env.random() * (most_ms - least_ms));
+    }
   }
 
   _closed(link: Link, code: number, reason: string): void {
-    for (const feed of this._feeds.values()) feed._lost(link);
+    for (const feed of this._feeds.values()) feed._closed(link);
     if (link === this._next) {
       this._next = undefined;
       this._at++;
     } else if (link === this._link) {
       this._link = undefined;
-      if (goesElsewhere(code)) this._at++;
       if (this._env.now() - link._readyAt >= LIFE_MS) this._failures = 0;
     } else return;
     this._retry(code, reason);
@@ -214,8 +201,7 @@ export class Mesh extends Caller implements api.Mesh {
     this._next = undefined;
     this._link = link;
     link._readyAt = this._env.now();
-    this._notBefore = 0;
-    this._isLastChance = false;
+    this._isLeaving = false;
     this._stats.connections++;
     const known = new Set([..._urls, link._url, ...(link._info!.alt ?? [])]);
     this._urls = [...known].slice(0, URLS_MAX);
@@ -223,68 +209,56 @@ export class Mesh extends Caller implements api.Mesh {
     this._goTo = [];
     this.health = {};
     this._ask(link);
-    if (old) this._retire(old, RETIRE_LOOKS_MAX);
     this._set("open", 0, "");
     this._flush();
-  }
-
-  /** Closes a connection that was left, when its feeds and its commands are elsewhere. */
-  private _retire(link: Link, looks: number): void {
-    if (!looks || !(link._feeds.size + link._waiting.size)) return link._close(1000, "moved");
-    this._env.timer(() => this._retire(link, looks - 1), RETIRE_LOOK_MS);
+    // The one that was left is closed when its feeds and its commands are elsewhere.
+    let looks = 0;
+    const look = (): void => {
+      const isNeeded = old!._feeds.size + old!._waiting.size && looks++ < RETIRE_LOOKS_MAX;
+      if (isNeeded) this._env.timer(look, RETIRE_LOOK_MS);
+      else old!._close(1000, "moved");
+    };
+    if (old) look();
   }
 
   private _ask(link: Link): void {
     for (const feed of this._feeds.values()) feed._ask(link);
   }
 
-  private _goaway(link: Link, goaway: GoAway): void {
-    this._emit("goaway", goaway);
-    if (link !== this._link) return;
-    const [least_ms, most_ms] = goaway.after_ms;
-    const delay_ms = least_ms + this._env.random() * (most_ms - least_ms);
-    this._goTo = [...goaway.server];
-    this._notBefore = this._env.now() + delay_ms;
-    this._later(delay_ms);
-  }
-
   /** What follows when an attempt has failed or a connection is lost. */
   private _retry(code: number, reason: string): void {
     if (this._ended || this._isSuspended) return;
-    let delay_ms = 0;
     // Nothing ends while a connection stands or is being made.
     if (this._next) return this._set("connecting", code, reason);
     if (!this._link) {
       if (code === TOKEN_EXPIRED) this._token._forget("expiry");
-      if (code === INVALID_TOKEN && this._options.getToken && !this._isLastChance) {
-        this._isLastChance = true;
+      // One more attempt, with another token; `why` tells whether this was it.
+      if (code === INVALID_TOKEN && this._options.getToken && this.why.code !== code) {
         this._token._forget("refused");
       } else if (!mayRetry(code)) return this._finish(code, reason);
-      delay_ms = this._notBefore - this._env.now();
-      this._notBefore = 0;
     }
-    if (delay_ms <= 0) delay_ms = backoff_ms(this._failures++, this._env.random());
-    this._later(delay_ms);
-    if (!this._link) this._set("waiting", code, reason, delay_ms);
+    if (!this._isLeaving) this._later(backoff_ms(this._failures++, this._env.random()));
+    if (!this._link) this._set("waiting", code, reason, this._dueAt - this._env.now());
   }
 
   private _later(ms: number): void {
     this._stopTimer?.();
+    this._dueAt = this._env.now() + ms;
     this._stopTimer = this._env.timer(() => void this._dial(), ms);
   }
 
   private async _dial(): Promise<void> {
     this._stopTimer?.();
+    this._isLeaving = false;
     if (this._next || this._ended || this._isSuspended) return;
     if (!this._link) this._set("connecting", this.why.code, this.why.reason);
     const attempt = ++this._attempt;
-    const { codecs = [json], transport = webSocket, WebSocket } = this._options;
     try {
       const token = await this._token._get(this._env.now());
       if (attempt !== this._attempt) return;
       const url = this._goTo.shift() ?? (this._urls[this._at % this._urls.length] as string);
-      const options = { codecs, token, WebSocket: WebSocket as typeof globalThis.WebSocket };
-      this._next = new Link(this._env, this, url, options, transport);
+      const options = { codecs: [json], transport: webSocket, ...this._options, token };
+      this._next = new Link(this._env, this, url, options, options.transport);
     } catch (error) {
       if (attempt !== this._attempt) return;
       this._at++;

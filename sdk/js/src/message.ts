@@ -7,7 +7,7 @@ import { type Body, type Headers, KIND, type Msg } from "./wire.ts";
 export type PayloadKind = "json" | "text" | "bytes" | "empty";
 
 /** What `publish` and `request` take: bytes, text, nothing, or a value that JSON can spell. */
-export type Data = Uint8Array | ArrayBuffer | string | undefined | unknown;
+export type Data = Uint8Array | string | undefined | unknown;
 
 /** The tokens that stand for the wildcards of filter `F`, in order. */
 export type Tokens<F extends string> = F extends `${infer Head}.${infer Tail}`
@@ -101,6 +101,5 @@ export class Message<T = unknown, F extends string = string> extends Payload<T> 
 export function toBody(data: Data): Body {
   if (data === undefined) return {};
   if (typeof data === "string") return { t: data };
-  if (data instanceof ArrayBuffer) return { b: new Uint8Array(data) };
   return data instanceof Uint8Array ? { b: data } : { d: data };
 }

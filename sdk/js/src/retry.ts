@@ -18,11 +18,6 @@ export function backoff_ms(failures: number, random: number): number {
 
 /** Whether a connection that was closed with this code is worth another attempt. */
 export function mayRetry(code: number): boolean {
-  if (code < 3000) return [1001, 1006, 1011, 1012, 1013].includes(code);
-  return code < 3500 || (code >= 4000 && code < 4500);
-}
-
-/** Whether the edge, rather than the way to it, asks to go elsewhere. */
-export function goesElsewhere(code: number): boolean {
-  return code === 3000 || code === 3001 || code === 3007;
+  // Above, the range of the last three digits decides: 3000 to 3499 and 4000 to 4499.
+  return code < 3000 ? [1001, 1006, 1011, 1012, 1013].includes(code) : code % 1000 < 500;
 }

@@ -26,7 +26,7 @@ const DISPOSE: typeof Symbol.dispose = Symbol.dispose ?? ("dispose" as never);
 
 /** What an iterator has not reached yet. */
 interface Kept {
-  _m?: Msg;
+  _raw?: Msg;
   _gap?: Gap;
   /** The position before it. */
   _at: Position | undefined;
@@ -41,11 +41,10 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   private _working?: Kept | undefined;
   private _isOver?: boolean;
   private _error?: MeshError | undefined;
-  private _readyDone!: () => void;
-  private _readyFailed!: (error: MeshError) => void;
+  /** Settles `_ready`; only the first call counts. */
+  _confirmed!: (error?: MeshError) => void;
   private readonly _ready = new Promise<void>((done, failed) => {
-    this._readyDone = done;
-    this._readyFailed = failed;
+    this._confirmed = (error) => (error ? failed(error) : done());
   });
 
   constructor(
@@ -75,7 +74,7 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   }
 
   off(): void {
-    if (!this._end(new MeshError(CLOSED, "subscription ended"))) return;
+    if (!this._end(new MeshError(CLOSED, "ended"))) return;
     this._kept = [];
     this._feed._remove(this);
   }
@@ -89,10 +88,10 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
       for (;;) {
         const kept = this._kept.shift();
         if (this._kept.length <= this._highWater / 2) this._feed._resume();
-        if (kept?._gap) this._tell(kept._gap);
-        if (kept?._m) {
+        if (kept?._gap) this._emit(kept._gap);
+        if (kept?._raw) {
           this._working = kept;
-          yield new Message<T, F>(kept._m, this.filter);
+          yield new Message<T, F>(kept._raw, this.filter);
           this._working = undefined;
         }
         if (kept) continue;
@@ -114,7 +113,7 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
     if (onMessage) {
       guarded(onMessage, new Message<T, F>(m, this.filter));
     } else if (this._kept.length <= this._highWater) {
-      this._keep({ _m: m, _at: at });
+      this._keep({ _raw: m, _at: at });
       if (this._kept.length >= this._highWater) this._feed._pause();
     } else if (last!._gap?.why === OVERFLOW) {
       // One gap for all that is dropped in a row.
@@ -126,22 +125,18 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   }
 
   _gap(gap: Gap, at: Position | undefined): void {
-    if (this._options.onMessage) this._tell(gap);
+    if (this._options.onMessage) this._emit(gap);
     else this._keep({ _gap: gap, _at: at });
   }
 
-  _changed(state: SubscriptionState): void {
+  _set(state: SubscriptionState): void {
     guarded(this._options.onState, state);
-  }
-
-  _confirmed(): void {
-    this._readyDone();
   }
 
   /** The edge, or the end of the mesh, ended it. */
   _fail(error: MeshError): void {
     if (!this._end(error)) return;
-    this._changed("closed");
+    this._set("closed");
     const { onError, onMessage } = this._options;
     if (onError) guarded(onError, error);
     else if (onMessage) this._mesh._error(error);
@@ -151,12 +146,12 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   private _end(error: MeshError): boolean {
     if (this._isOver) return false;
     this._isOver = true;
-    this._readyFailed(error);
+    this._confirmed(error);
     this._wake?.();
     return true;
   }
 
-  private _tell(gap: Gap): void {
+  private _emit(gap: Gap): void {
     const { onGap } = this._options;
     if (onGap) guarded(onGap, gap);
     else this._mesh._emit("gap", { ...gap, filter: this.filter });

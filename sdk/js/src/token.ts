@@ -5,30 +5,34 @@ import type { MeshOptions, TokenRequest } from "./api.ts";
 /** A token this near to its end may be over before the edge reads it. */
 const SPARE_MS = 10_000;
 
-export class TokenSource {
-  private _token: string | undefined;
-  private _endsAt = 0;
-  private _reason: TokenRequest["reason"] = "start";
-
-  constructor(private readonly _ask: MeshOptions["getToken"]) {}
-
+/** Where tokens come from. */
+export interface TokenSource {
   /** The kept token will not do. */
-  _forget(reason: TokenRequest["reason"]): void {
-    this._reason = reason;
-    this._endsAt = 0;
-  }
-
+  _forget(reason: TokenRequest["reason"]): void;
   /** A token for an attempt that begins now; none if none is wanted. */
-  async _get(now: number): Promise<string | undefined> {
-    if (this._ask && now >= this._endsAt - SPARE_MS) {
-      const answer = await this._ask({ reason: this._reason });
-      const { token, expiresAt } = typeof answer === "string" ? { token: answer } : { ...answer };
-      this._token = token;
-      this._endsAt = expiresAt ?? endOf(token);
-      this._reason = "expiry";
-    }
-    return this._token;
-  }
+  _get(now: number): Promise<string | undefined>;
+}
+
+export function tokenSource(ask: MeshOptions["getToken"]): TokenSource {
+  let kept: string | undefined;
+  let endsAt = 0;
+  let reason: TokenRequest["reason"] = "start";
+  return {
+    _forget(why) {
+      reason = why;
+      endsAt = 0;
+    },
+    async _get(now) {
+      if (ask && now >= endsAt - SPARE_MS) {
+        const answer = await ask({ reason });
+        const { token, expiresAt } = typeof answer === "string" ? { token: answer } : { ...answer };
+        kept = token;
+        endsAt = expiresAt ?? endOf(token);
+        reason = "expiry";
+      }
+      return kept;
+    },
+  };
 }
 
 /** When a JWT ends, in ms. 0, hence "ask each time", where that cannot be read. */

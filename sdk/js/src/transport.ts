@@ -34,7 +34,7 @@ export interface DialOptions {
   /** The token of the next `connect`, for transports that need it earlier. */
   token: string | undefined;
   /** The WebSocket class to use instead of the global one. */
-  WebSocket: typeof WebSocket | undefined;
+  WebSocket?: typeof WebSocket;
 }
 
 /** Begins an attempt. May throw, which counts as a failed attempt. */

@@ -13,9 +13,7 @@ export const webSocket: Dial = (url, { codecs, WebSocket: Socket = WebSocket }, 
     get bufferedAmount() {
       return socket.bufferedAmount;
     },
-    send(frame: unknown) {
-      if (socket.readyState === 1) socket.send(frame as string);
-    },
+    send: (frame: unknown) => socket.send(frame as string),
     close: (code: number, reason: string) => socket.close(code, reason),
   };
   socket.binaryType = "arraybuffer";

@@ -107,12 +107,14 @@ export interface PublishReply {
 }
 
 export interface HistoryReply {
+  /** Without `i`. */
   m: Msg[];
   e: string;
-  after?: number;
-  before?: number;
+  after: number;
+  before: number;
   more: boolean;
-  gap?: Omit<GapItem, "i">;
+  thinned?: boolean;
+  gaps?: Omit<GapItem, "i">[];
 }
 
 export interface ErrorItem {
