@@ -103,9 +103,10 @@ export function track(isWild: boolean, start: Position | undefined): Tracker {
     },
 
     _gap({ why, e, upto }) {
-      if (next) begin(next);
+      if (e !== undefined) begin({ e, q: upto ?? 0 });
+      else if (next) begin(next);
       // Without its name nothing of the new epoch can be resumed before the next reply.
-      else if (why === "epoch") e === undefined ? (epoch = e) : begin({ e, q: upto ?? 0 });
+      else if (why === "epoch") epoch = e;
       if (upto !== undefined) moveTo(upto);
     },
   };
