@@ -203,7 +203,6 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
     },
 
     _closed(where) {
-      if (where === asked) asked = undefined;
       if (where !== link) return;
       link = undefined;
       if (state !== "paused") set("pending");

@@ -19,6 +19,8 @@ import type { Msg, Position } from "./wire.ts";
 
 /** How many messages an iterator holds before the subscription is paused. */
 const HIGH_WATER = 1024;
+/** The close code of `Mesh.close`. */
+const NORMAL = 1000;
 /** Why messages of a full iterator are missing. */
 const OVERFLOW = "buffer";
 /** Old engines have no such symbol; nobody can use it there. */
@@ -137,6 +139,8 @@ export class Sub<T = Any, F extends string = Any> implements Subscription<T, F> 
   _fail(error: MeshError): void {
     if (!this._end(error)) return;
     this._set("closed");
+    // The application wanted it.
+    if (error.code === NORMAL) return;
     const { onError, onMessage } = this._options;
     if (onError) guarded(onError, error);
     else if (onMessage) this._mesh._error(error);

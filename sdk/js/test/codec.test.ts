@@ -141,7 +141,7 @@ test("frames_of_pb_are_read_in_order_and_glued_by_the_client", () => {
 
 test("numbers_up_to_two_to_the_53_survive_pb", () => {
   const q = Number.MAX_SAFE_INTEGER;
-  assert.deepEqual(pb.decode(bytesOf("0a0c6a0a080710ffffffffffffff0f")), [{ pos: { i: 7, q } }]);
+  assert.deepEqual(pb.decode(bytesOf("0a0d6a0b080710ffffffffffffff0f")), [{ pos: { i: 7, q } }]);
   const command = pb.encode({ id: 2, subscribe: { f: "a", recover: { e: "E", q } } });
   assert.equal(hexOf(command), "0a1508021a110a0161120c0a014510ffffffffffffff0f");
 });

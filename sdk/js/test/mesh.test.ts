@@ -106,6 +106,7 @@ test("what_the_stream_has_dropped_is_told_and_the_position_moves_behind_it", asy
   for (let at = 2; at <= 9; at++) world.publish("orders.a", at);
   world.expire(6);
   await clock.pass(250);
+  assert.equal(mesh.subscribe("orders.a").position!.q, 9);
   world.publish("orders.a", 10);
   assert.deepEqual(seen, [1, 10]);
   assert.deepEqual(gaps, [{ after: 1, upto: 9, why: "expired" }]);

@@ -43,6 +43,8 @@ export class World {
   alternates: string[] = [];
   /** Sees each connection before it opens. */
   onDial: ((connection: Connection) => void) | undefined;
+  /** Whether an edge misses a message on a wildcard at first. */
+  isMissed: () => boolean = () => false;
 
   dial: Dial = (url, _options, events) => {
     this.dialled.push(url);
@@ -67,6 +69,15 @@ export class World {
     for (const connection of this.live) connection.message(message);
   }
 
+  /** The stream begins anew. */
+  renew(): void {
+    this.epoch = `ORDERS_${Number(this.epoch.split("_")[1]?.split("@")[0]) + 1}@1`;
+    this.stored = [];
+    this.last = 0;
+    this.first = 1;
+    for (const connection of this.live) connection.drop(1006);
+  }
+
   expire(below: number): void {
     this.first = Math.max(this.first, below);
     this.stored = this.stored.filter((message) => message.q >= this.first);
@@ -75,8 +86,10 @@ export class World {
 
 interface Held {
   f: string;
-  /** Delivered up to here. */
+  /** The highest sequence that was delivered, or is late. */
   q: number;
+  /** What the edge has missed on the way to it, and will deliver behind later messages. */
+  late: Stored[];
 }
 
 export class Connection {
@@ -148,7 +161,14 @@ export class Connection {
     for (const [i, held] of this.held) {
       if (!matches(held.f, message.s)) continue;
       if (message.q !== undefined && message.q <= held.q) continue;
-      if (message.q !== undefined) held.q = message.q;
+      if (message.q !== undefined) {
+        held.q = message.q;
+        if (/[*>]/.test(held.f) && this.world.isMissed()) {
+          held.late.push(message as Stored);
+          continue;
+        }
+        this._repair(i, held, message.s);
+      }
       this._queue.push({ m: { i, ...message } });
     }
     if (!this.isMute) this.deliver();
@@ -157,9 +177,23 @@ export class Connection {
   /** Tells the mark of each wildcard filter on the stream. */
   mark(): void {
     for (const [i, held] of this.held) {
-      if (/[*>]/.test(held.f) && held.f.startsWith("orders")) this._queue.push({ pos: { i, q: held.q } });
+      const isWild = /[*>]/.test(held.f) && held.f.startsWith("orders");
+      const q = Math.min(held.q, ...held.late.map((message) => message.q - 1));
+      if (isWild) this._queue.push({ pos: { i, q } });
     }
     if (!this.isMute) this.deliver();
+  }
+
+  /** Delivers what is late. */
+  repair(): void {
+    for (const [i, held] of this.held) this._repair(i, held);
+    if (!this.isMute) this.deliver();
+  }
+
+  private _repair(i: number, held: Held, subject?: string): void {
+    const isDue = ({ s }: Stored): boolean => subject === undefined || s === subject;
+    for (const message of held.late.filter(isDue)) this._queue.push({ m: { i, ...message } });
+    held.late = held.late.filter((message) => !isDue(message));
   }
 
   private _command(command: Command): void {
@@ -207,12 +241,12 @@ export class Connection {
     const i = ++this._i;
     if (!f.startsWith("orders.")) {
       if (from) return error(108);
-      this.held.set(i, { f, q: 0 });
+      this.held.set(i, { f, q: 0, late: [] });
       const answer = recover && { recovered: false, why: "ephemeral" };
       return reply({ subscribe: { i, recoverable: false, ...answer } });
     }
     const base = { i, recoverable: true, e: world.epoch };
-    this.held.set(i, { f, q: world.last });
+    this.held.set(i, { f, q: world.last, late: [] });
     const replay = (messages: Stored[], q: number, extra: object): void => {
       reply({ subscribe: { ...base, q, n: messages.length, ...extra } });
       for (const message of messages) this._queue.push({ m: { i, r: 1, ...message } });
