@@ -138,8 +138,8 @@ export class Mesh extends Caller implements api.Mesh {
   _pause(): void {
     if (this._ended) return;
     this._isSuspended = true;
-    this._drop("suspended");
-    this._set("idle", 0, "suspended");
+    this._drop("bye");
+    this._set("idle", 0, "");
   }
 
   _resume(): void {
@@ -216,7 +216,7 @@ export class Mesh extends Caller implements api.Mesh {
     const look = (): void => {
       const isNeeded = old!._feeds.size + old!._waiting.size && looks++ < RETIRE_LOOKS_MAX;
       if (isNeeded) this._env.timer(look, RETIRE_LOOK_MS);
-      else old!._close(1000, "moved");
+      else old!._close(1000, "bye");
     };
     if (old) look();
   }

@@ -88,12 +88,9 @@ export class Message<T = unknown, F extends string = string> extends Payload<T> 
   /** What stands for the filter's wildcards. */
   get tokens(): Tokens<F> {
     const tokens = this.subject.split(".");
-    const found: string[] = [];
-    this._filter.split(".").forEach((token, at) => {
-      if (token === "*") found.push(tokens[at] as string);
-      if (token === ">") found.push(...tokens.slice(at));
-    });
-    return found as Tokens<F>;
+    return this._filter.split(".").flatMap((token, at) => {
+      return token === ">" ? tokens.slice(at) : token === "*" ? tokens[at] : [];
+    }) as Tokens<F>;
   }
 }
 

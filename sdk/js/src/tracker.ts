@@ -15,6 +15,9 @@ import type { From, GapItem, Position, SubscribeReply } from "./wire.ts";
  */
 const SEEN_MAX = 100_000;
 
+/** Why messages are missing from the stream itself. */
+const GONE = ["expired", "epoch", "limit"];
+
 /** The position of one subscription. */
 export interface Tracker {
   /** From where a new subscription goes on without a loss, if there is such a place. */
@@ -107,7 +110,9 @@ export function track(isWild: boolean, start: Position | undefined): Tracker {
       else if (next) begin(next);
       // Without its name nothing of the new epoch can be resumed before the next reply.
       else if (why === "epoch") epoch = e;
-      if (upto !== undefined) moveTo(upto);
+      // Under a wildcard, what was only dropped on its way does not move the mark: messages below
+      // it may still come.
+      if (!isWild || GONE.includes(why)) moveTo(upto ?? 0);
     },
   };
 }

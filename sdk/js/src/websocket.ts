@@ -22,6 +22,8 @@ export const webSocket: Dial = (url, { codecs, WebSocket: Socket = WebSocket }, 
     events.opened();
   };
   socket.onmessage = ({ data }) => events.frame(data);
+  // A close follows, which says more; but some classes throw errors that nobody listens to.
+  socket.onerror = () => {};
   socket.onclose = ({ code, reason }) => events.closed(code, reason);
   return transport;
 };
