@@ -116,7 +116,7 @@ export abstract class Caller {
       };
       const abort = (): void => call._fail(signal!.reason);
       const stopTimer = this._env.timer(() => {
-        call._fail(new MeshError(TIMEOUT, "no answer in time", true));
+        call._fail(new MeshError(TIMEOUT, "timeout", true));
       }, timeout);
       signal?.addEventListener("abort", abort);
       if (signal?.aborted) abort();
@@ -130,7 +130,7 @@ export abstract class Caller {
     if (call._isOver) return;
     if (this._ended) return call._fail(this._ended);
     if (buffered > BUFFERED_BYTES_HARD || this._waiting.size > WAITING_MAX) {
-      return call._fail(new MeshError(BACKPRESSURE, "too much waits", true));
+      return call._fail(new MeshError(BACKPRESSURE, "too much is waiting", true));
     }
     this._waiting.add(call);
     if (!link) return;

@@ -93,7 +93,7 @@ export class Mesh extends Caller implements api.Mesh {
     this._feeds.set(filter, feed);
     let error = this._ended;
     if (!error && !feed._add(sub)) {
-      error = new MeshError(CONFLICT, "conflicting options");
+      error = new MeshError(CONFLICT, "conflict");
     }
     if (error) queueMicrotask(() => sub._fail(error));
     signal?.addEventListener("abort", () => sub.off());
