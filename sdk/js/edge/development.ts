@@ -35,7 +35,7 @@ export interface Development {
 
 export async function develop(args: string[] = []): Promise<Development> {
   const state = mkdtempSync(`${tmpdir()}/meridian-`);
-  const binary = process.env["MERIDIAN"] ?? "../../target/debug/meridian";
+  const binary = process.env["MERIDIAN"] ?? `${process.env["CARGO_TARGET_DIR"] ?? "../../target"}/debug/meridian`;
   for (let attempt = 0; attempt < 3; attempt++) {
     const port = await freePorts(3);
     const child = spawn(

@@ -1,17 +1,17 @@
 // Runs tests: bundles each file (Node 20 reads no TypeScript) and hands it to node's own runner.
-// Arguments: the files, by default test/*.test.ts.
+// Arguments: folders, whose *.test.ts it runs, or files.
 
 import { spawnSync } from "node:child_process";
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { build } from "esbuild";
 
-const given = process.argv.slice(2);
-const files = given.length
-  ? given
-  : readdirSync("test")
-      .filter((name) => /\.test\.tsx?$/.test(name))
-      .map((name) => `test/${name}`);
-rmSync(".build", { recursive: true, force: true });
+const files = process.argv.slice(2).flatMap((given) => {
+  if (statSync(given).isFile()) return [given];
+  const names = readdirSync(given).filter((name) => name.endsWith(".test.ts"));
+  return names.map((name) => `${given}/${name}`);
+});
+const outdir = `.build/${process.pid}`;
+process.on("exit", () => rmSync(outdir, { recursive: true, force: true }));
 await build({
   entryPoints: files,
   bundle: true,
@@ -19,10 +19,11 @@ await build({
   platform: "node",
   packages: "external",
   sourcemap: "inline",
-  outdir: ".build",
+  outdir,
   outbase: ".",
   outExtension: { ".js": ".mjs" },
 });
-const built = files.map((name) => `.build/${name.replace(/\.tsx?$/, ".mjs")}`);
-const run = spawnSync(process.execPath, ["--test", "--enable-source-maps", ...built], { stdio: "inherit" });
+const built = files.map((name) => `${outdir}/${name.replace(/\.ts$/, ".mjs")}`);
+const flags = ["--test", "--test-reporter=spec", "--enable-source-maps"];
+const run = spawnSync(process.execPath, [...flags, ...built], { stdio: "inherit" });
 process.exitCode = run.status ?? 1;
