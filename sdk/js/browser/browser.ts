@@ -2,7 +2,7 @@
 
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { build } from "esbuild";
+import { build, type BuildResult } from "esbuild";
 import { type Browser, chromium, type Page } from "playwright-core";
 
 /** What Chromium says by itself when a server is gone. It cannot be kept from it. */
@@ -10,8 +10,8 @@ const NETWORK = /WebSocket connection to .* failed|net::ERR_|WebSocket is closed
 
 export interface TestBrowser {
   browser: Browser;
-  /** A new page with the script of this name, for example `page`. */
-  open(script: string, query?: string): Promise<TestPage>;
+  /** A new page with the script of this name, for example `page`; beside another, if one is given. */
+  open(script: string, query?: string, beside?: Page): Promise<TestPage>;
   stop(): Promise<void>;
 }
 
@@ -23,16 +23,20 @@ export interface TestPage {
 
 /** Serves `browser/<name>.ts` at `/<name>.js` and a page that loads it at `/<name>`. */
 export async function startBrowser(scripts: string[], headers: Record<string, string> = {}): Promise<TestBrowser> {
-  const { outputFiles } = await build({
-    entryPoints: scripts.map((name) => `browser/${name}.ts`),
-    bundle: true,
-    format: "esm",
-    target: "es2020",
-    outdir: "/",
-    write: false,
-    define: { "process.env.NODE_ENV": '"development"' },
-  });
-  const files = new Map(outputFiles.map(({ path, text }) => [path, text]));
+  const bundle = (entryPoints: string[], format: "esm" | "iife"): Promise<BuildResult<{ write: false }>> =>
+    build({
+      entryPoints,
+      bundle: true,
+      format,
+      target: "es2020",
+      outdir: "/",
+      write: false,
+      define: { "process.env.NODE_ENV": '"development"' },
+    });
+  const pages = await bundle(scripts.map((name) => `browser/${name}.ts`), "esm");
+  const worker = await bundle(["src/worker.ts"], "iife");
+  const outputs = [...pages.outputFiles, ...worker.outputFiles];
+  const files = new Map(outputs.map(({ path, text }) => [path, text]));
   const server: Server = createServer((request, response) => {
     const { pathname } = new URL(request.url!, "http://x");
     const file = files.get(pathname);
@@ -48,8 +52,9 @@ export async function startBrowser(scripts: string[], headers: Record<string, st
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   return {
     browser,
-    async open(script, query = "") {
-      const page = await browser.newPage();
+    async open(script, query = "", beside) {
+      const context = beside?.context() ?? (await browser.newContext());
+      const page = await context.newPage();
       const errors: string[] = [];
       page.on("pageerror", (error) => errors.push(String(error)));
       page.on("console", (message) => {

@@ -3,5 +3,9 @@
 import * as client from "../src/index.ts";
 import { fallback } from "../src/fallback.ts";
 import { pb } from "../src/pb.ts";
+import { connectShared } from "../src/shared.ts";
 
-Object.assign(globalThis, { client, fallback, pb });
+/** The worker as an application serves it. */
+const worker = (): SharedWorker => new SharedWorker("/worker.js");
+
+Object.assign(globalThis, { client, connectShared, fallback, pb, worker });

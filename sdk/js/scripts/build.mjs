@@ -21,5 +21,5 @@ const exists = (name) => existsSync(`src/${name}.ts`);
 const entryPoints = ENTRIES.filter(exists).map((name) => `src/${name}.ts`);
 await build({ ...options, entryPoints, splitting: true, chunkNames: "chunk-[hash]" });
 if (exists("worker")) {
-  await build({ ...options, entryPoints: ["src/worker.ts"], minify: true });
+  await build({ ...options, entryPoints: ["src/worker.ts"], format: "iife", minify: true });
 }

@@ -96,7 +96,8 @@ export abstract class Caller {
     for (const call of [...this._waiting]) this._try(call);
   }
 
-  private _call(
+  /** Sends a command when it can be sent, and answers with its reply. */
+  _call(
     command: Command | undefined,
     { signal, timeout = TIMEOUT_MS }: { signal?: AbortSignal; timeout?: number },
     isRepeatable = false,

@@ -91,7 +91,6 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
     stopLinger?.();
     leave();
     set("closed");
-    subs = [];
     mesh._feeds.delete(filter);
   };
 
@@ -242,6 +241,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
 
     _fail(error) {
       const failed = subs;
+      subs = [];
       close();
       for (const sub of failed) sub._fail(error);
     },

@@ -286,7 +286,7 @@ export class Mesh extends Caller implements api.Mesh {
     if (code !== 1000) this._error(error);
   }
 
-  private _set(state: api.MeshState, code: number, reason: string, retryInMs?: number): void {
+  _set(state: api.MeshState, code: number, reason: string, retryInMs?: number): void {
     const isNews = state !== this.state || state === "waiting";
     this.state = state;
     this.why = { code, reason, retryInMs };

@@ -27,7 +27,7 @@ export class Payload<T = unknown> {
   /** Headers that were asked for, names in lower case. */
   readonly headers: Headers;
 
-  constructor(protected readonly _raw: Body) {
+  constructor(readonly _raw: Body) {
     this.headers = _raw.h ?? {};
   }
 

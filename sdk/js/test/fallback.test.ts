@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { fallback } from "../src/fallback.ts";
 import { connect, type Mesh } from "../src/index.ts";
 import { Connection, World } from "./model.ts";
+import { socketClass } from "./socket.ts";
 
 const DEADLINE_MS = 30_000;
 
@@ -67,40 +68,7 @@ async function until(what: string, isTrue: () => boolean): Promise<void> {
   }
 }
 
-/** WebSockets that never open while they are blocked, and reach the model when they are not. */
-class Socket {
-  static isBlocked = true;
-  static count = 0;
-  protocol = "";
-  bufferedAmount = 0;
-  onopen = (): void => {};
-  onclose = (_event: unknown): void => {};
-  onmessage = (_event: unknown): void => {};
-  private _connection: Connection | undefined;
-
-  constructor(to: string) {
-    Socket.count++;
-    if (Socket.isBlocked) {
-      queueMicrotask(() => this.onclose({ code: 1006, reason: "" }));
-      return;
-    }
-    this._connection = new Connection(world, to, {
-      opened: () => this.onopen(),
-      frame: (data) => this.onmessage({ data }),
-      closed: (code, reason) => this.onclose({ code, reason }),
-    });
-    world.connections.push(this._connection);
-    queueMicrotask(() => this._connection!.open());
-  }
-
-  send(frame: string): void {
-    this._connection!.send(frame);
-  }
-
-  close(code: number, reason: string): void {
-    this._connection?.close(code, reason);
-  }
-}
+const Socket = socketClass(() => world);
 
 async function scene(probeMs: number, run: (mesh: Mesh) => Promise<void>): Promise<void> {
   world = new World();

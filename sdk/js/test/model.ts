@@ -227,6 +227,16 @@ export class Connection {
       return reply({ publish: isDurable ? stored : { ack: "edge" } });
     }
     if (command.request) return reply({ request: { t: "hi" } });
+    if (command.history) {
+      const { f, after, limit = 100 } = command.history;
+      const fitting = this.world.stored.filter(({ s, q }) => matches(f, s) && q > (after?.q ?? 0));
+      const page = after ? fitting.slice(0, limit) : fitting.slice(-limit);
+      const m = page.map((message) => ({ i: 0, ...message }));
+      const last = page.at(-1)?.q ?? after?.q ?? this.world.last;
+      const more = page.length < fitting.length;
+      const { epoch: e } = this.world;
+      return reply({ history: { m, e, after: last, before: page[0]?.q ?? last, more } });
+    }
     error(104);
   }
 
