@@ -93,6 +93,30 @@ for (const codecs of [[json], [pb, json]]) describe(codecs[0]!.name, () => {
     assert.equal(sub.position!.e.startsWith("ORDERS"), true);
   });
 
+  claim("history_is_read_in_pages_both_ways", async () => {
+    const client = open(edge(2).ws);
+    const subject = `orders.${codec}.pages`;
+    for (let n = 1; n <= 10; n++) await client.publish(subject, n, { ack: "stream", timeout: DEADLINE_MS });
+    const live: number[] = [];
+    // What is live in this region is in this region's copy.
+    const sub = client.subscribe<number>(subject, { from: { last: 10 }, onMessage: (message) => live.push(message.json()) });
+    await until("the copy has all", () => live.length >= 10);
+    const older: number[] = [];
+    let page = await client.history<number>(subject, { limit: 4 });
+    for (;;) {
+      older.unshift(...page.messages.map((message) => message.json()));
+      if (!page.more) break;
+      page = await sub.history({ before: page.before, limit: 4 }) as typeof page;
+    }
+    assert.deepEqual(older, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    const first = { e: page.after.e, q: page.messages[0]!.seq! };
+    const newer = await client.history<number>(subject, { after: first, limit: 3 });
+    assert.deepEqual(newer.messages.map((message) => message.json()), [2, 3, 4]);
+    assert.equal(newer.more, true);
+    await assert.rejects(client.history("demo.a"), { code: 108 });
+    await assert.rejects(client.history(subject, { after: { e: "OLD", q: 1 } }), { code: 112 });
+  });
+
   claim("a_killed_edge_costs_nothing_of_a_durable_filter", async () => {
     const publisher = open(edge(2).ws);
     const urls = [edge(0).ws, edge(1).ws];
