@@ -43,7 +43,7 @@ export function fallback(options: { probeMs?: number } = {}): Dial {
         get bufferedAmount() {
           return transport.bufferedAmount;
         },
-        send: transport.send,
+        send: (frame) => transport.send(frame),
         // Also an attempt that took too long.
         close(code, reason) {
           failed();
@@ -87,7 +87,7 @@ export function fallback(options: { probeMs?: number } = {}): Dial {
       get bufferedAmount() {
         return transport.bufferedAmount;
       },
-      send: transport.send,
+      send: (frame) => transport.send(frame),
       close(code, reason) {
         stop();
         transport.close(code, reason);

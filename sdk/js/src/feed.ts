@@ -33,6 +33,7 @@ export interface Feed {
   _item(item: Item): void;
   /** A subscription cannot take more. Nothing happens if others, or the namespace, forbid a pause. */
   _pause(): void;
+  /** It can again, or there is a new one. */
   _resume(): void;
   /** Ends all subscriptions. */
   _fail(error: MeshError): void;
@@ -176,7 +177,6 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
       }
       subs = [...subs, sub];
       feed._resume();
-      feed._ask(mesh._target);
       return true;
     },
 
@@ -234,8 +234,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
     },
 
     _resume() {
-      if (state !== "paused") return;
-      set("pending");
+      if (state === "paused") set("pending");
       feed._ask(mesh._target);
     },
 

@@ -25,6 +25,8 @@ const URLS_MAX = 32;
 const RETIRE_LOOK_MS = 100;
 /** How often it is looked at before it is closed anyway. */
 const RETIRE_LOOKS_MAX = 100;
+/** How long the application may take for a token before it is asked again. */
+const TOKEN_MS_MAX = 30_000;
 /** What the client closes with when its `connect` got an error, if the edge does not close first. */
 const CONNECT_LATER = 4402;
 /** What the client understands beyond the least. */
@@ -138,7 +140,7 @@ export class Mesh extends Caller implements api.Mesh {
   _pause(): void {
     if (this._ended) return;
     this._isSuspended = true;
-    this._drop("bye");
+    this._drop();
     this._set("idle", 0, "");
   }
 
@@ -149,8 +151,8 @@ export class Mesh extends Caller implements api.Mesh {
   }
 
   _wake(): void {
-    this._link?._probe();
-    if (this.state === "waiting") void this._dial();
+    if (this._link) this._link._probe();
+    else void this._dial();
   }
 
   _opened(link: Link): void {
@@ -253,9 +255,12 @@ export class Mesh extends Caller implements api.Mesh {
     if (this._next || this._ended || this._isSuspended) return;
     if (!this._link) this._set("connecting", this.why.code, this.why.reason);
     const attempt = ++this._attempt;
+    // A token that never comes must not be the end.
+    this._later(TOKEN_MS_MAX);
     try {
       const token = await this._token._get(this._env.now());
       if (attempt !== this._attempt) return;
+      this._stopTimer!();
       const url = this._goTo.shift() ?? (this._urls[this._at % this._urls.length] as string);
       const options = { codecs: [json], transport: webSocket, ...this._options, token };
       this._next = new Link(this._env, this, url, options, options.transport);
@@ -267,12 +272,12 @@ export class Mesh extends Caller implements api.Mesh {
   }
 
   /** Leaves all connections, and forgets the attempt that is under way. */
-  private _drop(reason: string): void {
+  private _drop(): void {
     const links = [this._link, this._next];
     this._attempt++;
     this._stopTimer?.();
     this._link = this._next = undefined;
-    for (const link of links) link?._close(1000, reason);
+    for (const link of links) link?._close(1000, "bye");
   }
 
   private _finish(code: number, reason: string): void {
@@ -282,7 +287,7 @@ export class Mesh extends Caller implements api.Mesh {
     const error = this._ended!;
     for (const feed of this._feeds.values()) feed._fail(error);
     this._flush();
-    this._drop(reason);
+    this._drop();
     if (code !== 1000) this._error(error);
   }
 

@@ -4,26 +4,19 @@ import { json } from "./json.ts";
 import type { Dial } from "./transport.ts";
 
 export const webSocket: Dial = (url, { codecs, WebSocket: Socket = WebSocket }, events) => {
-  const socket = new Socket(
-    url,
-    codecs.map(({ name }) => name),
-  );
-  const transport = {
+  const names = codecs.map(({ name }) => name);
+  // A WebSocket is a transport but for the codec.
+  const socket = Object.assign(new Socket(url, names), {
     codec: json,
-    get bufferedAmount() {
-      return socket.bufferedAmount;
+    binaryType: "arraybuffer" as const,
+    onopen() {
+      socket.codec = codecs.find(({ name }) => name === socket.protocol) ?? json;
+      events.opened();
     },
-    send: (frame: unknown) => socket.send(frame as string),
-    close: (code: number, reason: string) => socket.close(code, reason),
-  };
-  socket.binaryType = "arraybuffer";
-  socket.onopen = () => {
-    transport.codec = codecs.find(({ name }) => name === socket.protocol) ?? json;
-    events.opened();
-  };
-  socket.onmessage = ({ data }) => events.frame(data);
-  // A close follows, which says more; but some classes throw errors that nobody listens to.
-  socket.onerror = () => {};
-  socket.onclose = ({ code, reason }) => events.closed(code, reason);
-  return transport;
+    onmessage: ({ data }: MessageEvent) => events.frame(data),
+    // A close follows, which says more; but some classes throw errors that nobody listens to.
+    onerror() {},
+    onclose: ({ code, reason }: CloseEvent) => events.closed(code, reason),
+  });
+  return socket as typeof socket & { send(frame: unknown): void };
 };

@@ -26,14 +26,20 @@ function vectors(name: string): any {
 const bytesOf = (hex: string): ArrayBuffer => Uint8Array.from(Buffer.from(hex, "hex")).buffer;
 const hexOf = (bytes: unknown): string => Buffer.from(bytes as Uint8Array).toString("hex");
 
-/** Replaces a payload's spelling by its kind and bytes, so that the codecs can be compared. */
-function plain(item: Item): unknown {
-  const body: Body | undefined = item.m ?? item.request;
-  if (!body) return item;
-  const payload = new Payload(body);
-  const { d: _d, t: _t, b: _b, k: _k, ...rest } = body;
-  const said = { ...rest, kind: payload.kind, text: payload.kind === "json" ? payload.json() : payload.text() };
-  return { ...item, [item.m ? "m" : "request"]: said };
+/** Replaces payloads' spelling by their kind and value, so that the codecs can be compared. */
+function plain({ m, request, history, ...item }: Item): unknown {
+  const said = <B extends Body>(body: B): unknown => {
+    const payload = new Payload(body);
+    const { d: _d, t: _t, b: _b, k: _k, ...rest } = body;
+    const { kind } = payload;
+    return { ...rest, kind, value: kind === "json" ? payload.json() : payload.text() };
+  };
+  return {
+    ...item,
+    ...(m && { m: said(m) }),
+    ...(request && { request: said(request) }),
+    ...(history && { history: { ...history, m: history.m.map(said) } }),
+  };
 }
 
 test("items_of_the_vectors_are_read_in_every_spelling", () => {
