@@ -13,6 +13,15 @@ const DEADLINE_MS = 60_000;
 /** One for each codec: edges die here, and come back under another pid. */
 let mesh: Development;
 
+/** Subprotocols that edges have chosen. */
+const chosen = new Set<string>();
+class Socket extends WebSocket {
+  constructor(url: string, names: string[]) {
+    super(url, names);
+    this.addEventListener("open", () => chosen.add(this.protocol));
+  }
+}
+
 const edge = (region: number): Edge => mesh.regions[region]!.edges[0]!;
 
 async function until(what: string, isTrue: () => boolean): Promise<void> {
@@ -31,7 +40,7 @@ for (const codecs of [[json], [pb, json]]) describe(codecs[0]!.name, () => {
   after(() => mesh?.stop());
   const meshes: Mesh[] = [];
   const open = (urls: string | string[], options: MeshOptions = {}): Mesh => {
-    const opened = connect(urls, { codecs, WebSocket: WebSocket as never, ...options });
+    const opened = connect(urls, { codecs, WebSocket: Socket as never, ...options });
     meshes.push(opened);
     return opened;
   };
@@ -46,12 +55,14 @@ for (const codecs of [[json], [pb, json]]) describe(codecs[0]!.name, () => {
   };
 
   claim("payloads_of_every_kind_arrive_on_exact_and_wildcard_filters", async () => {
+    chosen.clear();
     const client = open(edge(0).ws);
     const seen: unknown[] = [];
     const exact = client.subscribe("demo.a", (message) => seen.push(["exact", message.kind, message.text()]));
     const wild = client.subscribe("demo.*", (message) => seen.push([message.tokens[0], message.kind, message.text()]));
     await Promise.all([exact.ready(), wild.ready()]);
     assert.equal(client.edge!.region, "eu");
+    assert.deepEqual([...chosen], [codecs[0]!.name]);
     for (const data of [{ hi: 1 }, "text", Uint8Array.of(255, 0), undefined]) {
       assert.deepEqual(await client.publish("demo.a", data), { ack: "edge" });
     }
