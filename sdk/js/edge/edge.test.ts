@@ -5,6 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { WebSocket } from "ws";
 import { connect, type Gap, json, type Mesh, type MeshOptions } from "../src/index.ts";
 import { pb } from "../src/pb.ts";
+import { fallback } from "../src/fallback.ts";
 import { type Development, develop, type Edge } from "./development.ts";
 
 /** For a machine that does much else. */
@@ -32,15 +33,28 @@ async function until(what: string, isTrue: () => boolean): Promise<void> {
   }
 }
 
-for (const codecs of [[json], [pb, json]]) describe(codecs[0]!.name, () => {
-  const codec = codecs[0]!.name.split(".").at(-1);
+/** As behind a proxy that lets none through. */
+class Blocked extends WebSocket {
+  constructor() {
+    super("ws://127.0.0.1:9/");
+  }
+}
+
+/** How a client of these tests connects, by name. */
+const WAYS: [name: string, options: () => MeshOptions][] = [
+  ["json", () => ({ codecs: [json], WebSocket: Socket as never })],
+  ["pb", () => ({ codecs: [pb, json], WebSocket: Socket as never })],
+  ["stream", () => ({ transport: fallback(), WebSocket: Blocked as never })],
+];
+
+for (const [codec, way] of WAYS) describe(codec, () => {
   before(async () => {
     mesh = await develop();
   });
   after(() => mesh?.stop());
   const meshes: Mesh[] = [];
   const open = (urls: string | string[], options: MeshOptions = {}): Mesh => {
-    const opened = connect(urls, { codecs, WebSocket: Socket as never, ...options });
+    const opened = connect(urls, { ...way(), ...options });
     meshes.push(opened);
     return opened;
   };
@@ -62,7 +76,7 @@ for (const codecs of [[json], [pb, json]]) describe(codecs[0]!.name, () => {
     const wild = client.subscribe("demo.*", (message) => seen.push([message.tokens[0], message.kind, message.text()]));
     await Promise.all([exact.ready(), wild.ready()]);
     assert.equal(client.edge!.region, "eu");
-    assert.deepEqual([...chosen], [codecs[0]!.name]);
+    assert.deepEqual([...chosen], codec === "stream" ? [] : [`meridian.v1.${codec}`]);
     for (const data of [{ hi: 1 }, "text", Uint8Array.of(255, 0), undefined]) {
       assert.deepEqual(await client.publish("demo.a", data), { ack: "edge" });
     }
