@@ -20,10 +20,11 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test bench chaos figures fuzz deny clean
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser bench chaos figures fuzz deny \
+    clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Python is wanted only where there is no nats-server yet.
 tools: ## Get what is missing: a C compiler, curl, a pinned nats-server in .tools/
@@ -53,12 +54,27 @@ test-fast: ## The tests that need no nats-server
 	cargo test --locked -p meridian-proto -p meridian-tidy --tests
 	cargo test --locked -p meridian-client --test edge
 
-test: tools fmt lint ## Everything: formatting, lints, all tests
+test: tools fmt lint ## Everything: formatting, lints, all tests, the browser side
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    set -ex; cargo nextest run --workspace --locked; cargo test --workspace --locked --doc; \
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
+	@$(MAKE) --no-print-directory test-sdk test-browser
+
+sdk: ## Build the TypeScript client, sdk/js/dist
+	@command -v npm >/dev/null || { $(call install,nodejs npm); }
+	cd sdk/js && npm ci --no-progress && npm run --silent build
+
+test-sdk: tools sdk ## The TypeScript client: types, tests, real edges, sizes
+	cargo build --locked -p meridian-cli
+	cd sdk/js && npm run --silent check && npm run --silent test && npm run --silent test-edge && \
+	    npm run --silent size
+
+test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
+	@command -v chromium >/dev/null || { $(call install,chromium); }
+	cargo build --locked -p meridian-cli
+	cd sdk/js && npm run --silent test-browser
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins
@@ -88,4 +104,4 @@ deny: ## Licences, bans and sources of all dependencies
 
 clean: ## Remove what was built and the development mesh's state; .tools stays
 	cargo clean
-	rm -rf .meridian fuzz/target
+	rm -rf .meridian fuzz/target sdk/js/dist sdk/js/.build sdk/js/node_modules

@@ -156,7 +156,7 @@ pub struct LimitsSection {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DrainSection {
-    /// Closes are spread over this many ms.
+    /// Clients have half of this many ms to leave; closes are spread over the other half.
     pub window_ms: u64,
 }
 

@@ -1,5 +1,5 @@
 //! The end of a shard: no new clients, a `goaway` to those that are here, closes spread over the
-//! window, and NATS last.
+//! second half of the window, and NATS last.
 
 use super::Shard;
 use super::connection::SharedItem;
@@ -37,6 +37,12 @@ pub(super) async fn run(shard: &Rc<Shard>, drain: Drain, listening: &JoinHandle<
         let open = shard.open_connections();
         if open.is_empty() {
             break;
+        }
+        // Clients that leave by themselves, and connect elsewhere first, miss nothing: they have
+        // the first half. Closes are for those that are still here.
+        if started.elapsed() < window / 2 {
+            sleep(STEP).await;
+            continue;
         }
         // Even pace: what is left, over the steps that are left.
         let steps = window.saturating_sub(started.elapsed()).as_millis() / STEP.as_millis();
