@@ -8,6 +8,7 @@
 mod audit;
 mod history;
 mod join;
+mod pages;
 mod worker;
 
 pub(crate) use history::Histories;

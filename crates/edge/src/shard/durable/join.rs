@@ -1,7 +1,7 @@
 //! A client joins a live filter: the reply, what it missed out of the ring or the copy, and then
 //! live, without a gap and without a message twice.
 
-use super::worker::PAGE_MESSAGES;
+use super::pages::{PAGE_MESSAGES, count};
 use super::{DurableFilter, Joiner, incoming};
 use crate::shard::Shard;
 use crate::shard::connection::Connection;
@@ -29,9 +29,6 @@ const OUTBOX_BYTES_LOW: usize = 64 * 1024;
 /// mirror that is behind.
 const POLL: Duration = Duration::from_millis(5);
 const POLL_MAX: Duration = Duration::from_secs(1);
-
-/// Most steps of the search for the last messages: one for each bit of a sequence.
-const SEARCH_STEPS_MAX: u32 = 64;
 
 /// How a joiner's replay begins.
 struct Opening {
@@ -144,27 +141,6 @@ impl Shard {
     fn thins_out(&self, durable: &DurableFilter) -> bool {
         let namespace = self.policy.namespaces.of_filter(&durable.filter);
         namespace.is_none_or(|namespace| namespace.retention == Retention::PerSubject)
-    }
-
-    /// The highest sequence with at least `wanted` messages of a filter above it, 0 if there are
-    /// fewer. The store counts what is behind a message, so this is a search by halves.
-    async fn before_last(
-        self: &Rc<Self>,
-        copy: &str,
-        filter: &str,
-        wanted: u64,
-        highest: u64,
-    ) -> Result<u64, GetFailure> {
-        let (mut enough, mut too_few) = (0, highest);
-        for _ in 0..SEARCH_STEPS_MAX {
-            if too_few - enough <= 1 {
-                break;
-            }
-            let middle = enough + (too_few - enough) / 2;
-            let page = self.page_after(copy, filter, middle, 1).await?;
-            if count(&page) >= wanted { enough = middle } else { too_few = middle }
-        }
-        Ok(enough)
     }
 
     /// Sends what was missed, page by page, until the ring has the rest; then the client is live.
@@ -338,11 +314,6 @@ impl Shard {
         };
         connection.send(self, &Item::Error(joiner.command, failure));
     }
-}
-
-/// Messages of a page and behind it.
-fn count(page: &Page) -> u64 {
-    page.messages.len() as u64 + page.pending
 }
 
 fn opening(after: u64, page: Page, recovered: Option<Result<(), &'static str>>) -> Opening {

@@ -1,18 +1,15 @@
 //! A filter's worker: finds where it stands, reads the copy up to what is live, lets joiners in.
 
+use super::pages::PAGE_MESSAGES;
 use super::{DurableFilter, Phase, RING_BYTES_MAX, RING_MESSAGES_MAX, Worker};
 use crate::shard::Shard;
-use crate::shard::store::{GetFailure, Page, number_of};
+use crate::shard::store::{GetFailure, number_of};
 use meridian_core::durable::{Ring, Stored, Tails, Verdict};
 use meridian_nats::Headers;
-use serde_json::json;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, warn};
-
-/// Messages of one page.
-pub(super) const PAGE_MESSAGES: u32 = 256;
 
 /// Waits between attempts while the copy does not answer, in ms.
 const RETRY_MS: (u64, u64) = (50, 2_000);
@@ -133,28 +130,5 @@ impl Shard {
     fn judge(&self, durable: &DurableFilter, stored: &Stored, previous: u64) -> Verdict {
         let subject = String::from_utf8_lossy(&stored.subject);
         durable.state.borrow().tails.judge(&subject, previous, stored.sequence)
-    }
-
-    /// A page of messages above a sequence.
-    pub(super) async fn page_after(
-        self: &Rc<Self>,
-        copy: &str,
-        filter: &str,
-        after: u64,
-        messages_max: u32,
-    ) -> Result<Page, GetFailure> {
-        let from = after + 1;
-        let request = json!({"seq": from, "next_by_subj": filter, "batch": messages_max});
-        self.get(copy, &request).await
-    }
-
-    /// The sequence of the last stored message of a filter, 0 if there is none.
-    pub(super) async fn last_of(
-        self: &Rc<Self>,
-        copy: &str,
-        filter: &str,
-    ) -> Result<u64, GetFailure> {
-        let page = self.get(copy, &json!({"last_by_subj": filter})).await?;
-        Ok(page.messages.last().map_or(0, |stored| stored.sequence))
     }
 }
