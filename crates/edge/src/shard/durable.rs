@@ -204,9 +204,7 @@ impl Shard {
             }
             durable.epoch.borrow_mut().clone_from(epoch);
             let why = || "epoch".into();
-            self.tell_members(&durable, |i| {
-                Item::Gap(Gap { i, after: None, upto: None, why: why() })
-            });
+            self.tell_members(&durable, |i| Item::Gap(Gap { i, why: why(), ..Gap::default() }));
             let joiners = std::mem::take(&mut durable.state.borrow_mut().joiners);
             *durable.state.borrow_mut() = State { joiners, ..State::new() };
             durable.open();
@@ -290,7 +288,9 @@ impl Shard {
     /// Tells every member of a filter that messages are gone for good.
     fn tell_durable_gap(self: &Rc<Self>, durable: &DurableFilter, after: u64, upto: u64) {
         let (after, upto) = (Some(after), Some(upto));
-        self.tell_members(durable, |i| Item::Gap(Gap { i, after, upto, why: "expired".into() }));
+        self.tell_members(durable, |i| {
+            Item::Gap(Gap { i, after, upto, e: None, why: "expired".into() })
+        });
     }
 
     fn tell_members(self: &Rc<Self>, durable: &DurableFilter, item: impl Fn(u32) -> Item) {

@@ -288,7 +288,8 @@ impl Shard {
         connection.send(self, &Item::Reply(id, Reply::Subscribe(reply)));
         if let (Some(Err(why)), From::Position(position)) = (opening.recovered, &joiner.from) {
             let (after, upto) = (Some(position.q), Some(opening.after));
-            let gap = Gap { i: joiner.group, after, upto, why: why.into() };
+            let e = (why == "epoch").then(|| durable.epoch.borrow().clone());
+            let gap = Gap { i: joiner.group, after, upto, e, why: why.into() };
             connection.send_in(self, &Item::Gap(gap), &durable.epoch.borrow());
         }
     }
