@@ -1,7 +1,9 @@
 //! Pages of the region's copy: the questions that replay, repair and history ask of the store.
 
+use super::DurableFilter;
 use crate::shard::Shard;
 use crate::shard::store::{GetFailure, Page};
+use meridian_core::durable::Stored;
 use serde_json::json;
 use std::rc::Rc;
 
@@ -28,6 +30,29 @@ impl Shard {
         let from = after + 1;
         let request = json!({"seq": from, "next_by_subj": filter, "batch": messages_max});
         self.get(copy, &request).await
+    }
+
+    /// The newest message of a copy.
+    pub(super) async fn newest_of(
+        self: &Rc<Self>,
+        copy: &str,
+    ) -> Result<Option<Stored>, GetFailure> {
+        let page = self.get(copy, &json!({"last_by_subj": ">"})).await?;
+        Ok(page.messages.into_iter().next())
+    }
+
+    /// The last message of each subject of a filter, and of `other`'s subject. The answer says up
+    /// to where it holds, unless it is empty: that is what `other` is for.
+    pub(super) async fn tails_of(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        other: Option<&Stored>,
+    ) -> Result<Page, GetFailure> {
+        let mut filters = vec![durable.filter.as_str().to_owned()];
+        // Filters that overlap would bring a message twice.
+        let other = other.filter(|other| !durable.is_of(other));
+        filters.extend(other.map(|other| String::from_utf8_lossy(&other.subject).into_owned()));
+        self.get(&durable.copy, &json!({"multi_last": filters})).await
     }
 
     /// The sequence of the last stored message of a filter, 0 if there is none.
