@@ -101,6 +101,8 @@ pub(crate) struct Shard {
     pub(crate) gets: Gets,
     pub(crate) histories: Histories,
     pub(crate) replays: Semaphore,
+    /// Bytes of replayed pages that wait for slow clients, see `durable/replay`.
+    pub(crate) kept_bytes: Cell<usize>,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
     pub(crate) batch: RefCell<Batch>,
@@ -186,6 +188,7 @@ impl Shard {
             gets: Gets::default(),
             histories: Histories::default(),
             replays: Semaphore::new(REPLAYS_MAX),
+            kept_bytes: Cell::new(0),
             epochs: RefCell::default(),
             batch: RefCell::default(),
             wheel: RefCell::new(Wheel::new(0)),

@@ -29,10 +29,16 @@ const POLL_MAX: Duration = Duration::from_secs(1);
 /// messages of others.
 const AUDIT_AFTER: Duration = Duration::from_millis(20);
 
-/// How long a client may take for one page. Then what is left of the page is let go, and its place
-/// among the replays too, until the client has taken what waits: a slow client is read for again,
-/// rather than keep others from resuming.
+/// How long a client may take for one page. Then it gives up its place among the replays. What is
+/// left of the page waits in memory, or, if too much does already, is let go and read again when
+/// the client has taken half of what waits. A slow client gets no patience before it has taken a
+/// page in time.
 const PAGE_PATIENCE: Duration = Duration::from_millis(250);
+const OUTBOX_BYTES_HALF: usize = OUTBOX_BYTES_LOW / 2;
+const SLOW_POLL_MAX: Duration = Duration::from_millis(20);
+
+/// Bytes of pages that wait for slow clients in one shard.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Messages of the smallest page that is read for a slow client.
 const PAGE_MESSAGES_MIN: u32 = 8;
@@ -43,18 +49,59 @@ struct Pace<'a> {
     permit: Option<SemaphorePermit<'a>>,
     /// Messages of the next page: as many as the client took of the last one in time.
     page_messages: u32,
+    /// How long the client may take for it.
+    patience: Duration,
     /// How long to wait before the next look.
     wait: Duration,
 }
 
 /// What became of a page.
 enum Sent {
-    /// The client has taken it.
+    /// The client has taken it, or nothing of it is due any more.
     All,
     /// It has taken so many of its messages, at least one.
     Part(usize),
     /// It has gone.
     Gone,
+}
+
+/// What is left of a slow client's page, counted while it waits.
+struct Kept {
+    shard: Rc<Shard>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// None if too much waits already.
+    fn new(shard: &Rc<Shard>, messages: &[Stored]) -> Option<Self> {
+        let bytes = messages.iter().map(Stored::bytes).sum();
+        let all = shard.kept_bytes.get() + bytes;
+        if all > KEPT_BYTES_MAX {
+            return None;
+        }
+        shard.kept_bytes.set(all);
+        Some(Self { shard: Rc::clone(shard), bytes })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.shard.kept_bytes.set(self.shard.kept_bytes.get() - self.bytes);
+    }
+}
+
+impl Pace<'_> {
+    /// The client was slow: it took so many messages in time.
+    fn slow_down(&mut self, took: usize) {
+        (self.permit, self.patience) = (None, Duration::ZERO);
+        let took = u32::try_from(took).unwrap_or(PAGE_MESSAGES);
+        self.page_messages = took.clamp(PAGE_MESSAGES_MIN, PAGE_MESSAGES);
+    }
+
+    fn speed_up(&mut self) {
+        self.patience = PAGE_PATIENCE;
+        self.page_messages = (self.page_messages * 2).min(PAGE_MESSAGES);
+    }
 }
 
 impl Shard {
@@ -68,8 +115,12 @@ impl Shard {
     ) {
         let Opening { first, replay, snapshot, .. } = opening;
         let Some(mut replay) = replay else { return };
-        let (permit, page_messages) = (Some(permit), PAGE_MESSAGES);
-        let mut pace = Pace { permit, page_messages, wait: POLL };
+        let mut pace = Pace {
+            permit: Some(permit),
+            page_messages: PAGE_MESSAGES,
+            patience: PAGE_PATIENCE,
+            wait: POLL,
+        };
         let goes_on = match snapshot {
             Some(snapshot) => self.send_snapshot(durable, joiner, &mut pace, first, snapshot).await,
             None => self.send_page(durable, joiner, &mut pace, &mut replay, first).await,
@@ -154,8 +205,11 @@ impl Shard {
         replay: &mut Replay,
         after: u64,
     ) -> Option<bool> {
-        // One page, and then others have their turn.
+        // One page, and then others have their turn; and none that has no room anyway.
         pace.permit = None;
+        if pace.patience.is_zero() {
+            self.has_room(joiner).await?;
+        }
         pace.permit = Some(self.replays.acquire().await.ok()?);
         let epoch_number = durable.epoch_number.get();
         let read = async {
@@ -191,14 +245,14 @@ impl Shard {
         replay: &mut Replay,
         messages: Vec<Stored>,
     ) -> Option<()> {
-        match self.send(durable, joiner, &messages).await {
+        match self.send(durable, joiner, pace, &messages).await {
             Sent::Gone => return None,
-            Sent::All => pace.page_messages = (pace.page_messages * 2).min(PAGE_MESSAGES),
+            Sent::All => {}
             Sent::Part(count) => {
                 let (sent, rest) = messages.split_at(count);
                 replay.rewind(sent.last().map_or(0, |stored| stored.sequence), rest);
                 drop(messages);
-                self.give_way(joiner, pace, count).await?;
+                self.has_room(joiner).await?;
             }
         }
         Some(())
@@ -217,7 +271,7 @@ impl Shard {
         let epoch_number = durable.epoch_number.get();
         let mut next = 0;
         while left > 0 {
-            let sent = match self.send(durable, joiner, &messages).await {
+            let sent = match self.send(durable, joiner, pace, &messages).await {
                 Sent::Gone => return None,
                 Sent::All => messages.len(),
                 Sent::Part(count) => count,
@@ -226,7 +280,7 @@ impl Shard {
             left = left.saturating_sub(sent as u64);
             if sent < messages.len() {
                 messages.clear();
-                self.give_way(joiner, pace, sent).await?;
+                self.has_room(joiner).await?;
             }
             if left == 0 {
                 break;
@@ -262,38 +316,47 @@ impl Shard {
         self: &Rc<Self>,
         durable: &DurableFilter,
         joiner: &Joiner,
+        pace: &mut Pace<'_>,
         messages: &[Stored],
     ) -> Sent {
-        let until = Instant::now() + PAGE_PATIENCE;
+        let (until, epoch_number) = (Instant::now() + pace.patience, durable.epoch_number.get());
+        let (mut kept, mut wait) = (None, POLL);
         for (index, stored) in messages.iter().enumerate() {
             // Looked for each time: the client may leave while it is waited for.
             let Some(connection) = self.joiner_connection(joiner) else { return Sent::Gone };
+            if durable.epoch_number.get() != epoch_number {
+                return Sent::All;
+            }
             self.send_replayed(&connection, durable, joiner.group, stored);
             while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
-                if Instant::now() >= until {
-                    let count = index + 1;
-                    return if count == messages.len() { Sent::All } else { Sent::Part(count) };
+                let rest = &messages[index + 1..];
+                if rest.is_empty() {
+                    break;
                 }
-                sleep(POLL).await;
+                if kept.is_none() && Instant::now() >= until {
+                    pace.slow_down(index + 1);
+                    kept = Kept::new(self, rest);
+                    if kept.is_none() {
+                        return Sent::Part(index + 1);
+                    }
+                }
+                sleep(wait).await;
+                wait = if kept.is_some() { (wait * 2).min(SLOW_POLL_MAX) } else { POLL };
             }
+            wait = POLL;
+        }
+        if kept.is_none() {
+            pace.speed_up();
         }
         Sent::All
     }
 
-    /// Lets others replay until a slow client has taken what waits for it.
-    async fn give_way(
-        self: &Rc<Self>,
-        joiner: &Joiner,
-        pace: &mut Pace<'_>,
-        took: usize,
-    ) -> Option<()> {
-        pace.permit = None;
-        pace.page_messages = u32::try_from(took).unwrap_or(PAGE_MESSAGES);
-        pace.page_messages = pace.page_messages.clamp(PAGE_MESSAGES_MIN, PAGE_MESSAGES);
+    /// Waits until a slow client has room for more. None if it has gone.
+    async fn has_room(self: &Rc<Self>, joiner: &Joiner) -> Option<()> {
         let mut wait = POLL;
-        while self.joiner_connection(joiner)?.waiting_bytes() > OUTBOX_BYTES_LOW {
+        while self.joiner_connection(joiner)?.waiting_bytes() > OUTBOX_BYTES_HALF {
             sleep(wait).await;
-            wait = (wait * 2).min(PAGE_PATIENCE);
+            wait = (wait * 2).min(SLOW_POLL_MAX);
         }
         Some(())
     }
