@@ -24,7 +24,8 @@ pub struct ResumePoint {
 pub(crate) struct Tracker {
     point: ResumePoint,
     is_wildcard: bool,
-    /// Whether a resume may begin. Not while a snapshot comes: it says where it ends at once.
+    /// Whether a resume may begin. Not while a snapshot comes: it says where it ends at once; nor
+    /// in an epoch whose name is not known.
     is_whole: bool,
 }
 
@@ -86,11 +87,20 @@ impl Tracker {
     }
 
     /// Messages are missing here. Under a wildcard, those that were only dropped on their way to
-    /// this client do not move the position: others below them may still come.
+    /// this client do not move the position: others below them may still come. Where the stream has
+    /// begun anew the gap says what the sequences belong to from there on; an edge that does not
+    /// leaves nothing to resume from.
     pub(crate) fn gap(&mut self, gap: &Gap) {
+        let upto = gap.upto.unwrap_or_default();
         let is_gone = matches!(gap.why.as_str(), "expired" | "epoch" | "limit");
-        if is_gone || !self.is_wildcard {
-            self.mark(gap.upto.unwrap_or_default());
+        match &gap.e {
+            Some(epoch) if *epoch != self.point.position.e => {
+                let position = Position { e: epoch.clone(), q: upto };
+                self.point = ResumePoint { position, seen: BTreeSet::new() };
+            }
+            None if gap.why == "epoch" && gap.upto.is_none() => self.is_whole = false,
+            _ if is_gone || !self.is_wildcard => self.mark(upto),
+            _ => {}
         }
     }
 
@@ -149,7 +159,7 @@ mod tests {
             let mut tracker =
                 Tracker::new(filter, &reply(None, 5), None, Beginning::InOrder).unwrap();
             let (after, upto) = (Some(6), Some(9));
-            tracker.gap(&Gap { i: 1, after, upto, why: why.into() });
+            tracker.gap(&Gap { i: 1, after, upto, e: None, why: why.into() });
             tracker.point().unwrap().position().q
         };
         assert_eq!(position_after("a.b", "slow"), 9);
@@ -157,6 +167,23 @@ mod tests {
         assert_eq!(position_after("a.*", "expired"), 9);
         for why in ["slow", "conflated", "something_later"] {
             assert_eq!(position_after("a.*", why), 5, "6 may still come");
+        }
+    }
+
+    #[test]
+    fn after_a_change_of_epoch_it_stands_where_the_gap_says_or_nowhere() {
+        for filter in ["a.b", "a.*"] {
+            let mut tracker =
+                Tracker::new(filter, &reply(None, 50), None, Beginning::InOrder).unwrap();
+            assert!(tracker.show(&message(60)));
+            let (upto, e, why) = (Some(3), Some("F".to_owned()), "epoch".to_owned());
+            tracker.gap(&Gap { i: 1, after: None, upto, e, why: why.clone() });
+            let anew =
+                ResumePoint { position: Position { e: "F".into(), q: 3 }, seen: BTreeSet::new() };
+            assert_eq!(tracker.point(), Some(anew));
+            assert!(tracker.show(&message(4)), "a sequence of the new epoch");
+            tracker.gap(&Gap { i: 1, why, ..Gap::default() });
+            assert_eq!(tracker.point(), None, "an edge that does not name the epoch");
         }
     }
 

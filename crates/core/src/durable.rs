@@ -5,10 +5,22 @@
 //! shows at the subject's next message. A hole at the end of a subject shows only by asking the
 //! store for each subject's last message: the audit of tails.
 
+mod audit;
 mod backward;
+#[cfg(test)]
+mod model;
+mod page;
+mod reading;
+mod replay;
 mod ring;
 mod tails;
+#[cfg(test)]
+mod tests;
 
+pub use audit::{Audit, Verified};
 pub use backward::{Backward, Step};
+pub use page::{Missed, Page, Why};
+pub use reading::{Reading, Span};
+pub use replay::{Next, Opening, Replay, Snapshot, Standing, Start};
 pub use ring::{Ring, Stored};
 pub use tails::{Tails, Verdict};

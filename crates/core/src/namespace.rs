@@ -16,8 +16,20 @@ pub enum Class {
 pub enum Retention {
     /// The oldest messages of all: what is left is whole.
     Oldest,
-    /// The oldest messages of each subject: what is left has holes.
-    PerSubject,
+    /// Beside those, the oldest of a subject with more than so many: what is left has holes.
+    PerSubject {
+        /// Messages that a subject keeps.
+        messages_max: u64,
+    },
+}
+
+/// Who answers for a region's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replication {
+    /// One server: each answer knows what every earlier one knew.
+    Single,
+    /// Several: an answer may come from one that is behind the others.
+    Several,
 }
 
 /// What happens to live messages for a client that reads too slowly, when its outbox is full. What
@@ -47,6 +59,8 @@ pub struct Namespace {
     pub copy: String,
     /// What that stream drops.
     pub retention: Retention,
+    /// Who answers for it.
+    pub replication: Replication,
     /// What happens to its messages for a slow client.
     pub slow_client: SlowClient,
     /// Whether clients may publish.
@@ -144,6 +158,7 @@ pub(crate) mod tests {
             class: Class::Ephemeral,
             copy: String::new(),
             retention: Retention::Oldest,
+            replication: Replication::Single,
             slow_client: SlowClient::Disconnect,
             publish: permission,
             request: permission,

@@ -116,6 +116,8 @@ pub(crate) struct Shard {
     /// Whose pages may use the HTTP transports.
     pub(crate) origins: Origins,
     pub(crate) replays: Semaphore,
+    /// Bytes of replayed pages that wait for slow clients, see `durable/replay`.
+    pub(crate) kept_bytes: Cell<usize>,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
     pub(crate) batch: RefCell<Batch>,
@@ -210,6 +212,7 @@ impl Shard {
             sessions: Sessions::default(),
             origins: Origins::new(config),
             replays: Semaphore::new(REPLAYS_MAX),
+            kept_bytes: Cell::new(0),
             epochs: RefCell::default(),
             batch: RefCell::default(),
             wheel: RefCell::new(Wheel::new(0)),

@@ -213,7 +213,7 @@ pub struct Mark {
 }
 
 /// A place where messages may be missing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gap {
     /// Subscription id.
     pub i: u32,
@@ -223,9 +223,14 @@ pub struct Gap {
     /// The last sequence within the gap, of a durable filter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upto: Option<u64>,
-    /// `nats`: the edge had lost its NATS server. `expired`: the stream no longer has them.
-    /// `limit`: more than one resume may bring. `slow` and `conflated`: this client read too
-    /// slowly, and the oldest messages were dropped, or newer ones have replaced them.
+    /// The epoch of `upto` and of every later position, where it has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+    /// `nats`: the edge had lost its NATS server. `expired`: the region's copy does not have them.
+    /// `limit`: more than one resume may bring, or perhaps dropped by a limit a subject. `epoch`:
+    /// the stream has begun anew.
+    /// `slow` and `conflated`: this client read too slowly, and the oldest messages were dropped, or
+    /// newer ones have replaced them.
     pub why: String,
 }
 

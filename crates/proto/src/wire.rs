@@ -232,7 +232,7 @@ mod tests {
         let written = text(|out| Wire::Sse.item(out, &live, Some("O@1\n")));
         assert_eq!(written, format!("id: O@1:12\n{data}"));
         assert_eq!(text(|out| Wire::Sse.item(out, &live, None)), data);
-        let gap = Gap { i: 7, after: None, upto: None, why: "nats".into() };
+        let gap = Gap { i: 7, why: "nats".into(), ..Gap::default() };
         let written = text(|out| Wire::Sse.item(out, &Item::Gap(gap), Some("O@1")));
         assert_eq!(written, "event: gap\ndata: {\"gap\":{\"i\":7,\"why\":\"nats\"}}\n\n");
     }

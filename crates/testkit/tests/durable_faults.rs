@@ -8,7 +8,7 @@ use meridian_local::Links;
 use meridian_proto::ErrorCode;
 use meridian_testkit::{
     DEADLINE, NumberedPublisher, Shown, TestMesh, TestMeshOptions, ask, eventually, refusal,
-    subscribe_durable, with_orders,
+    subscribe_durable, with_orders, within,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -232,6 +232,32 @@ async fn a_message_whose_republish_was_lost_is_found_by_the_next_one_and_by_the_
     store("orders.r.3").await;
     wide.has_exactly(7, AUDIT_DEADLINE).await;
     exact.has_exactly(5, AUDIT_DEADLINE).await;
+}
+
+/// More subjects than one answer of the store holds.
+const MANY: usize = 1_200;
+
+#[tokio::test]
+async fn a_lost_last_message_is_found_among_more_subjects_than_one_answer_holds() {
+    let mesh = TestMesh::durable_one_region().await;
+    let nats = mesh.plain_nats("eu").await;
+    let copy = mesh.copy_of_orders("eu");
+    let mut wide = Watcher::start(&mesh, "eu", "orders.>").await;
+    for number in 0..MANY - 1 {
+        nats.publish(format!("orders.m.{number}"), number.to_string().into()).await.unwrap();
+    }
+    ask(&nats, &format!("orders.m.{}", MANY - 1), &json!(MANY - 1)).await;
+    wide.has(MANY, DEADLINE).await;
+    let republish = set_republish(&nats, &copy, None).await;
+    ask(&nats, "orders.m.7", &json!(MANY)).await;
+    set_republish(&nats, &copy, Some(&republish)).await;
+    let last = ask(&nats, "orders.m.8", &json!(MANY + 1)).await["seq"].as_u64().unwrap();
+    wide.has_exactly(MANY + 2, AUDIT_DEADLINE).await;
+    // And the mark moves, so that not everything is read again and again.
+    while wide.subscription.resume_point().unwrap().position().q < last {
+        let event = within("the mark", wide.subscription.next()).await.unwrap();
+        wide.shown.note(event);
+    }
 }
 
 /// A message on a region's republished subject that no stream has stored. Services are trusted not

@@ -17,7 +17,7 @@ const HOPS: usize = 5;
 const MISSED: usize = 300;
 
 /// Messages that a client reads in each region: the replay and some that are live.
-const READ: usize = 400;
+const READ: usize = 600;
 
 /// Subjects of the numbered messages.
 const SUBJECTS: usize = 4;

@@ -256,7 +256,7 @@ mod tests {
     fn a_gap_says_whose_fault_it_is_and_which_messages_are_missing() {
         let gap = |why: &str, upto: Option<u64>| {
             let after = upto.map(|upto| upto - 3);
-            gap_line(5, &Gap { i: 1, after, upto, why: why.into() })
+            gap_line(5, &Gap { i: 1, after, upto, e: None, why: why.into() })
         };
         assert!(gap("slow", None).contains("after message 5: this end read too slowly"));
         assert!(gap("conflated", Some(9)).contains("newest message of each subject, behind 6"));

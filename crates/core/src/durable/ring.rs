@@ -53,6 +53,12 @@ impl Ring {
         }
     }
 
+    /// Messages up to a sequence may be missing: whoever comes from before it has to find out by
+    /// itself, not here.
+    pub fn miss(&mut self, upto: u64) {
+        self.floor = self.floor.max(upto);
+    }
+
     /// Every delivered message above this is kept.
     #[must_use]
     pub fn floor(&self) -> u64 {
@@ -89,6 +95,15 @@ mod tests {
         }
         assert_eq!(since(&ring, 10), None, "11 has left");
         assert_eq!(since(&ring, 11), Some(vec![13, 12, 15]));
+        assert_eq!(since(&ring, 13), Some(vec![15]));
+    }
+
+    #[test]
+    fn behind_what_was_missed_nothing_is_complete() {
+        let mut ring = Ring::new(10, 9, 1000);
+        [11, 15].into_iter().for_each(|sequence| ring.push(message(sequence, 1)));
+        ring.miss(13);
+        assert_eq!(since(&ring, 12), None);
         assert_eq!(since(&ring, 13), Some(vec![15]));
     }
 

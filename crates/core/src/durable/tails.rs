@@ -22,6 +22,9 @@ pub enum Verdict {
     Duplicate,
     /// It is the next one of its subject: deliver it.
     Next,
+    /// The copy had no message of its subject before it. It is the next one, unless others were
+    /// lost on their way and then dropped by the copy: what is whole there tells.
+    First,
     /// Something on its subject between these two is missing: fetch it first.
     Missing,
 }
@@ -39,6 +42,8 @@ impl Tails {
         let last = self.last(subject);
         if sequence <= last {
             Verdict::Duplicate
+        } else if previous == 0 {
+            Verdict::First
         } else if previous <= last {
             Verdict::Next
         } else {
@@ -106,6 +111,7 @@ mod tests {
         assert_eq!(tails.judge("a", 11, 11), Verdict::Duplicate);
         assert_eq!(tails.judge("b", 9, 13), Verdict::Next, "12 may be missing on another subject");
         tails.deliver("b", 13);
+        assert_eq!(tails.judge("c", 0, 14), Verdict::First);
         assert_eq!(tails.judge("a", 12, 14), Verdict::Missing);
         assert!(!tails.has("a", 12), "the audit finds it before that");
         assert_eq!((tails.verified(), tails.highest()), (10, 13));
@@ -152,7 +158,7 @@ mod tests {
                 let (subject, previous, sequence) = *message;
                 match tails.judge(names[subject], previous, sequence) {
                     Verdict::Duplicate => {}
-                    Verdict::Next => {
+                    Verdict::Next | Verdict::First => {
                         tails.deliver(names[subject], sequence);
                         delivered.push(sequence);
                     }

@@ -116,6 +116,7 @@ impl Loss {
             i: self.subscription,
             after: self.sequences.map(|(low, _)| low.saturating_sub(1)),
             upto: self.sequences.map(|(_, high)| high),
+            e: None,
             why: self.why.into(),
         }
     }

@@ -10,7 +10,7 @@ const MAX: usize = 10;
 const WIDE: usize = 1000;
 
 fn spelled(gap: Gap) -> Vec<u8> {
-    let Gap { i, after, upto, why } = gap;
+    let Gap { i, after, upto, why, .. } = gap;
     let (after, upto) = (after.unwrap_or_default(), upto.unwrap_or_default());
     format!("<{i} {why} {after}-{upto}>").into_bytes()
 }

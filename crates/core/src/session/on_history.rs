@@ -4,7 +4,7 @@ use super::on_subscribe::{declared, wanted_headers};
 use super::start::SEQUENCE_MAX;
 use super::{Effect, Moment};
 use crate::interest::Wishes;
-use crate::namespace::{Class, Retention};
+use crate::namespace::{Class, Replication, Retention};
 use meridian_proto::command::{History, Position};
 use meridian_proto::item::Failure;
 use meridian_proto::limits::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX};
@@ -25,6 +25,8 @@ pub struct HistoryPage {
     pub wishes: Wishes,
     /// What the namespace's stream drops.
     pub retention: Retention,
+    /// Who answers for it.
+    pub replication: Replication,
 }
 
 /// Where a page of history lies.
@@ -84,6 +86,6 @@ pub(super) fn on_history(
         let msg = "this edge has lost its NATS servers";
         return Err(Failure::new(ErrorCode::RegionUnreachable, msg));
     }
-    let retention = namespace.retention;
-    Ok(Effect::History(HistoryPage { id, filter, place, limit, wishes, retention }))
+    let (retention, replication) = (namespace.retention, namespace.replication);
+    Ok(Effect::History(HistoryPage { id, filter, place, limit, wishes, retention, replication }))
 }

@@ -4,7 +4,7 @@
 use super::{
     AuthMode, ClassName, Config, LimitsSection, ListenSection, NamespaceSection, SlowClientName,
 };
-use meridian_core::namespace::{Permission, Retention};
+use meridian_core::namespace::{Permission, Replication, Retention};
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
@@ -203,7 +203,8 @@ pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
 
 fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Namespace {
     let durable = durable(section);
-    let is_limited = durable.as_ref().is_some_and(|durable| durable.max_messages_per_subject > 0);
+    let per_subject = durable.as_ref().map_or(0, |durable| durable.max_messages_per_subject);
+    let is_replicated = durable.as_ref().is_some_and(|durable| durable.replicas > 1);
     let permission = |granted| if granted { Permission::Granted } else { Permission::Denied };
     Namespace {
         name: section.name.clone(),
@@ -213,7 +214,11 @@ fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Names
             ClassName::Durable => Class::Durable,
         },
         copy: durable.map_or_else(String::new, |durable| copy_name(&durable, region)),
-        retention: if is_limited { Retention::PerSubject } else { Retention::Oldest },
+        retention: match u64::try_from(per_subject) {
+            Ok(messages_max @ 1..) => Retention::PerSubject { messages_max },
+            _ => Retention::Oldest,
+        },
+        replication: if is_replicated { Replication::Several } else { Replication::Single },
         slow_client: match section.slow_client {
             SlowClientName::Disconnect => SlowClient::Disconnect,
             SlowClientName::DropOldest => SlowClient::DropOldest,

@@ -8,6 +8,9 @@
 mod audit;
 mod history;
 mod join;
+mod pages;
+mod place;
+mod replay;
 mod worker;
 
 pub(crate) use history::Histories;
@@ -16,8 +19,9 @@ use super::connection::item_frame;
 use super::fanout::Incoming;
 use super::store::number_of;
 use super::{ConnectionKey, Shard};
-use meridian_core::durable::{Ring, Stored, Tails, Verdict};
+use meridian_core::durable::{Missed, Ring, Span, Standing, Start, Stored, Tails, Verdict, Why};
 use meridian_core::interest::Sid;
+use meridian_core::namespace::{Namespace, Replication, Retention};
 use meridian_core::session::From;
 use meridian_nats::{Headers, Message};
 use meridian_proto::item::{Gap, Item, Mark};
@@ -26,6 +30,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::io::IoSlice;
 use std::rc::Rc;
+use tracing::debug;
 
 /// Live messages that are held while a filter settles. Beyond it they are fetched again.
 const HELD_MAX: usize = 1_024;
@@ -46,7 +51,13 @@ pub(crate) struct DurableFilter {
     filter: Filter,
     /// The stream that holds the region's copy.
     copy: String,
+    span: Span,
+    /// What the copy drops, and who answers for it.
+    retention: Retention,
+    replication: Replication,
     epoch: RefCell<String>,
+    /// Counts the epochs: whoever awaits an answer compares it before and after.
+    epoch_number: Cell<u32>,
     state: RefCell<State>,
     /// Whether something happened that the worker has not yet settled.
     is_open: Cell<bool>,
@@ -55,6 +66,9 @@ pub(crate) struct DurableFilter {
     delivered_at_ms: Cell<u64>,
     /// When the next audit is due, in s of the shard's clock.
     audit_due_s: Cell<u32>,
+    audit: Cell<Worker>,
+    /// Whether the last audit found more subjects than one answer holds.
+    is_wide: Cell<bool>,
 }
 
 struct State {
@@ -62,6 +76,12 @@ struct State {
     tails: Tails,
     ring: Ring,
     held: Vec<Stored>,
+    /// A sequence that the copy holds, as far as is known: reading it up has to get there.
+    expected: u64,
+    /// A subject's first message, if nothing else has opened an exact filter.
+    first: Option<u64>,
+    /// Whether members are still to be told that the epoch has changed.
+    is_anew: bool,
     joiners: Vec<Joiner>,
 }
 
@@ -117,24 +137,44 @@ impl State {
             tails: Tails::new(0),
             ring: Ring::new(0, RING_MESSAGES_MAX, RING_BYTES_MAX),
             held: Vec::new(),
+            expected: 0,
+            first: None,
+            is_anew: false,
             joiners: Vec::new(),
         }
     }
 }
 
 impl DurableFilter {
-    fn new(sid: Sid, filter: Filter, copy: String, epoch: String) -> Self {
+    fn new(sid: Sid, filter: Filter, epoch: String, namespace: &Namespace) -> Self {
         let state = State::new();
         Self {
+            copy: namespace.copy.clone(),
+            span: if filter.is_wildcard() { Span::Wildcard } else { Span::Exact },
+            retention: namespace.retention,
+            replication: namespace.replication,
             sid,
             filter,
-            copy,
             epoch: RefCell::new(epoch),
+            epoch_number: Cell::new(0),
             state: RefCell::new(state),
             is_open: Cell::new(true),
             worker: Cell::new(Worker::Absent),
             delivered_at_ms: Cell::new(0),
             audit_due_s: Cell::new(0),
+            audit: Cell::new(Worker::Absent),
+            is_wide: Cell::new(false),
+        }
+    }
+
+    /// Whether a message may be delivered at once. A subject's first message may follow others that
+    /// were lost and then dropped: a wildcard's mark waits for the audit; on an exact filter the
+    /// message itself would be the position, so the copy is asked first.
+    fn is_next(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Next => true,
+            Verdict::First => self.span == Span::Wildcard,
+            Verdict::Missing | Verdict::Duplicate => false,
         }
     }
 
@@ -148,13 +188,36 @@ impl DurableFilter {
         self.state.borrow().phase == Phase::Live
     }
 
-    /// Something may have been lost: hold what comes until the worker has read up.
-    fn open(&self) {
-        self.is_open.set(true);
+    /// Whether a stored message is of this filter.
+    fn is_of(&self, stored: &Stored) -> bool {
+        self.filter.matches(&String::from_utf8_lossy(&stored.subject))
+    }
+
+    /// What a client's start is decided by.
+    fn start<'a>(&self, state: &'a State) -> Start<'a> {
+        let (epoch, span, retention) = (self.epoch_number.get(), self.span, self.retention);
+        Start { epoch, span, retention, tails: &state.tails }
+    }
+
+    /// What a client's replay is decided by.
+    fn standing<'a>(&self, state: &'a State) -> Standing<'a> {
+        let (epoch, is_live) = (self.epoch_number.get(), state.phase == Phase::Live);
+        Standing { epoch, is_live, tails: &state.tails, floor: state.ring.floor() }
+    }
+
+    /// Something may have been lost, and the copy holds this sequence.
+    fn open_until(&self, expected: u64) {
         let state = &mut *self.state.borrow_mut();
+        state.expected = state.expected.max(expected);
+        self.is_open.set(true);
         if state.phase == Phase::Live {
             state.phase = Phase::Settling;
         }
+    }
+
+    /// Something may have been lost: hold what comes until the worker has read up.
+    fn open(&self) {
+        self.open_until(0);
     }
 }
 
@@ -164,19 +227,16 @@ impl Shard {
         let durable = {
             let mut filters = self.durables.filters.borrow_mut();
             let create = || {
-                let (copy, epoch) = self.copy_of(filter)?;
-                Some(Rc::new(DurableFilter::new(sid, filter.clone(), copy, epoch)))
+                let (_, epoch) = self.copy_of(filter)?;
+                let namespace = self.policy.namespaces.of_filter(filter)?;
+                Some(Rc::new(DurableFilter::new(sid, filter.clone(), epoch, namespace)))
             };
             match filters.get(&sid).cloned().or_else(create) {
                 Some(durable) => Rc::clone(filters.entry(sid).or_insert(durable)),
                 None => return,
             }
         };
-        if durable.is_live() {
-            self.start_join(&durable, joiner);
-        } else {
-            durable.state.borrow_mut().joiners.push(joiner);
-        }
+        self.join_when_live(&durable, joiner);
     }
 
     /// The stream of a filter's namespace in this region, and its epoch if the stream exists.
@@ -193,7 +253,8 @@ impl Shard {
     }
 
     /// The epochs of the region's copies, as ordered. Where one is another than before, positions
-    /// mean nothing any more: members are told, and the filter begins anew.
+    /// mean nothing any more: the filter begins anew, and its members are told when it is known
+    /// where. A client that replays finds out by itself.
     pub(super) fn set_epochs(self: &Rc<Self>, epochs: &BTreeMap<String, String>) {
         self.epochs.borrow_mut().clone_from(epochs);
         for durable in self.durables.all() {
@@ -202,12 +263,9 @@ impl Shard {
                 continue;
             }
             durable.epoch.borrow_mut().clone_from(epoch);
-            let why = || "epoch".into();
-            self.tell_members(&durable, |i| {
-                Item::Gap(Gap { i, after: None, upto: None, why: why() })
-            });
+            durable.epoch_number.set(durable.epoch_number.get() + 1);
             let joiners = std::mem::take(&mut durable.state.borrow_mut().joiners);
-            *durable.state.borrow_mut() = State { joiners, ..State::new() };
+            *durable.state.borrow_mut() = State { joiners, is_anew: true, ..State::new() };
             durable.open();
             self.run_worker(&durable);
         }
@@ -245,19 +303,24 @@ impl Shard {
             headers: headers.as_bytes().into(),
             payload: message.payload.into(),
         };
-        if phase == Phase::Live && verdict == Verdict::Next {
+        if phase == Phase::Live && durable.is_next(verdict) {
             return self.deliver(durable, stored);
         }
-        if phase == Phase::Live {
-            durable.open();
-            self.run_worker(durable);
+        if phase == Phase::Live && verdict == Verdict::First {
+            let state = &mut *durable.state.borrow_mut();
+            (state.phase, state.first) = (Phase::Settling, Some(sequence));
+        } else if phase == Phase::Live {
+            durable.open_until(sequence);
         }
-        let held = &mut durable.state.borrow_mut().held;
-        if held.len() < HELD_MAX {
-            held.push(stored);
-        } else {
+        let is_full = durable.state.borrow().held.len() >= HELD_MAX;
+        if is_full {
             // The worker will fetch it: it is stored.
-            durable.is_open.set(true);
+            durable.open_until(sequence);
+        } else {
+            durable.state.borrow_mut().held.push(stored);
+        }
+        if phase == Phase::Live {
+            self.run_worker(durable);
         }
     }
 
@@ -277,19 +340,25 @@ impl Shard {
         durable.delivered_at_ms.set(self.now_ms());
     }
 
-    /// Tells every member of a wildcard filter how far everything was delivered. On an exact
-    /// filter each message says so itself.
+    /// Tells every member of a filter how far everything was delivered.
     fn tell_position(self: &Rc<Self>, durable: &DurableFilter) {
-        if durable.filter.is_wildcard() {
-            let q = durable.state.borrow().tails.verified();
-            self.tell_members(durable, |i| Item::Position(Mark { i, q }));
-        }
+        let q = durable.state.borrow().tails.verified();
+        self.tell_members(durable, |i| Item::Position(Mark { i, q }));
     }
 
-    /// Tells every member of a filter that messages are gone for good.
-    fn tell_durable_gap(self: &Rc<Self>, durable: &DurableFilter, after: u64, upto: u64) {
-        let (after, upto) = (Some(after), Some(upto));
-        self.tell_members(durable, |i| Item::Gap(Gap { i, after, upto, why: "expired".into() }));
+    /// Tells every member of a filter what may be missing for good. Clients that replay find out by
+    /// themselves: the ring does not take them over it.
+    fn miss(self: &Rc<Self>, durable: &DurableFilter, missed: Missed) {
+        debug!(filter = %durable.filter, ?missed, "messages may be missing");
+        self.tell_members(durable, |i| gap(i, missed));
+        durable.state.borrow_mut().ring.miss(missed.upto);
+    }
+
+    /// Tells every member of a filter that positions are of another epoch from here on.
+    fn tell_epoch(self: &Rc<Self>, durable: &DurableFilter) {
+        let upto = durable.state.borrow().tails.highest();
+        let epoch = durable.epoch.borrow().clone();
+        self.tell_members(durable, |i| epoch_gap(i, None, upto, &epoch));
     }
 
     fn tell_members(self: &Rc<Self>, durable: &DurableFilter, item: impl Fn(u32) -> Item) {
@@ -310,6 +379,17 @@ impl Shard {
             }
         }
     }
+}
+
+fn gap(i: u32, missed: Missed) -> Item {
+    let Missed { after, upto, why } = missed;
+    let (after, upto, why) = (Some(after), Some(upto), why.as_str().to_owned());
+    Item::Gap(Gap { i, after, upto, e: None, why })
+}
+
+fn epoch_gap(i: u32, after: Option<u64>, upto: u64, epoch: &str) -> Item {
+    let (e, why) = (Some(epoch.to_owned()), Why::Epoch.as_str().to_owned());
+    Item::Gap(Gap { i, after, upto: Some(upto), e, why })
 }
 
 /// A stored message as it goes out.

@@ -35,7 +35,7 @@ impl Shard {
     /// Tells a group that messages may be missing, at the place where they flow again. Members
     /// whose subscribe reply is still to come have missed nothing.
     fn tell_gap(self: &Rc<Self>, resumed: &Resumed) {
-        let item = Item::Gap(Gap { i: resumed.group, after: None, upto: None, why: "nats".into() });
+        let item = Item::Gap(Gap { i: resumed.group, why: "nats".into(), ..Gap::default() });
         let interest = self.interest.borrow();
         let group = interest.group(resumed.group - 1);
         let bytes = item_frame(group.wire(), &item, None);

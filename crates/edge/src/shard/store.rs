@@ -2,7 +2,9 @@
 //! (NATS ADR-31). No consumer, no meta leader: it works while the home region is down.
 
 use super::Shard;
+pub(crate) use meridian_core::durable::Page;
 use meridian_core::durable::Stored;
+use meridian_core::namespace::Replication;
 use meridian_nats::Message;
 use serde::Deserialize;
 use serde_json::json;
@@ -47,6 +49,7 @@ struct Get {
     messages: Vec<Stored>,
     bytes: usize,
     pending: u64,
+    upto: Option<u64>,
     /// Messages that came over the bound and were left out.
     cut: u64,
     /// Taken by the end of the batch.
@@ -64,14 +67,6 @@ enum Expected {
     Info,
 }
 
-/// A batch of stored messages, in order of sequence.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    pub(crate) messages: Vec<Stored>,
-    /// Matching messages behind these, as the store counted them.
-    pub(crate) pending: u64,
-}
-
 /// What a stream says of itself (`$JS.API.STREAM.INFO`), as far as it is needed.
 #[derive(Debug, Deserialize)]
 struct StreamInfo {
@@ -79,14 +74,17 @@ struct StreamInfo {
 }
 
 #[derive(Debug, Deserialize)]
-struct StreamState {
-    first_seq: u64,
+pub(super) struct StreamState {
+    /// The oldest message's sequence, or the next one's if there is none.
+    pub(super) first_seq: u64,
+    /// The newest message's, also after it was dropped.
+    pub(super) last_seq: u64,
 }
 
 /// Why a get brought nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GetFailure {
-    /// No connection, no copy, or no answer in time.
+    /// No connection, no copy, or no whole answer in time.
     Unreachable,
     /// More subjects than one audit may ask for.
     TooManySubjects,
@@ -104,7 +102,7 @@ impl Gets {
         self.next_nonce.set(nonce + 1);
         let (done, answer) = oneshot::channel();
         let (messages, done) = (Vec::new(), Some(done));
-        let get = Get { nonce, expected, messages, bytes: 0, pending: 0, cut: 0, done };
+        let get = Get { nonce, expected, messages, bytes: 0, pending: 0, upto: None, cut: 0, done };
         Some((Ticket { number: waiting.insert(get), nonce }, answer))
     }
 
@@ -132,9 +130,15 @@ impl Gets {
         match message.headers.status() {
             None => get.keep(message, header("Nats-Num-Pending").unwrap_or_default()),
             Some(204) => {
-                get.pending = header("Nats-Num-Pending").unwrap_or_default();
+                get.upto = header("Nats-UpTo-Sequence");
+                // At the end of an audit it is one too few: there the last message's holds.
+                if get.upto.is_none() {
+                    get.pending = header("Nats-Num-Pending").unwrap_or_default();
+                }
                 get.finish(Ok(()));
             }
+            // A message of an audit was dropped before it was read, and so the rest is not said.
+            Some(404) if !get.messages.is_empty() => get.finish(Err(GetFailure::Unreachable)),
             Some(404) => get.finish(Ok(())),
             Some(413) => get.finish(Err(GetFailure::TooManySubjects)),
             Some(503) => get.finish(Err(GetFailure::Unreachable)),
@@ -176,6 +180,7 @@ impl Get {
         let page = end.map(|()| Page {
             messages: std::mem::take(&mut self.messages),
             pending: self.pending + self.cut,
+            upto: self.upto,
         });
         // Whoever asked may have gone.
         drop(done.send(page));
@@ -197,16 +202,34 @@ impl Shard {
 
     /// The sequence from which on a copy is whole: that of its oldest message, and of an empty one
     /// the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
-    pub(super) async fn whole_from(self: &Rc<Self>, copy: &str) -> Result<u64, GetFailure> {
-        let oldest = json!({"seq": 1, "next_by_subj": ">", "batch": 1});
-        if let Some(stored) = self.get(copy, &oldest).await?.messages.first() {
-            return Ok(stored.sequence);
+    /// Of several replicas the leader is asked: one that is behind has dropped less than another
+    /// that was read.
+    pub(super) async fn whole_from(
+        self: &Rc<Self>,
+        copy: &str,
+        replication: Replication,
+    ) -> Result<u64, GetFailure> {
+        if replication == Replication::Single {
+            let oldest = json!({"seq": 1, "next_by_subj": ">", "batch": 1});
+            if let Some(stored) = self.get(copy, &oldest).await?.messages.first() {
+                return Ok(stored.sequence);
+            }
         }
+        Ok(self.stream_state(copy).await?.first_seq)
+    }
+
+    /// What the copy's leader says of it.
+    pub(super) async fn stream_state(
+        self: &Rc<Self>,
+        copy: &str,
+    ) -> Result<StreamState, GetFailure> {
         let subject = format!("$JS.API.STREAM.INFO.{copy}");
         let page = self.exchange(&subject, b"", Expected::Info).await?;
         let payload = page.messages.first().map_or(&b""[..], |answer| &answer.payload);
-        let info: StreamInfo = serde_json::from_slice(payload).map_err(|_| GetFailure::Refused)?;
-        Ok(info.state.first_seq)
+        // An error is no state: the stream has no leader now.
+        let info = serde_json::from_slice::<StreamInfo>(payload);
+        let info = info.map_err(|_| GetFailure::Unreachable)?;
+        Ok(info.state)
     }
 
     async fn exchange(

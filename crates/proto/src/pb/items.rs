@@ -255,7 +255,7 @@ fn known_code(number: u64) -> ErrorCode {
 }
 
 fn gap(bytes: &[u8]) -> Result<Gap, Malformed> {
-    let mut gap = Gap { i: 0, after: None, upto: None, why: String::new() };
+    let mut gap = Gap::default();
     for field in Fields::new(bytes) {
         let (number, value) = field?;
         match number {
@@ -263,6 +263,7 @@ fn gap(bytes: &[u8]) -> Result<Gap, Malformed> {
             2 => gap.why = value.text(2)?,
             3 => gap.after = Some(value.number(3)?),
             4 => gap.upto = Some(value.number(4)?),
+            5 => gap.e = Some(value.text(5)?),
             _ => {}
         }
     }
@@ -429,6 +430,7 @@ fn write_gap(out: &mut Vec<u8>, body: &Gap) {
     writer::text(out, 2, Some(&body.why));
     writer::optional_number(out, 3, body.after);
     writer::optional_number(out, 4, body.upto);
+    writer::text(out, 5, body.e.as_deref());
 }
 
 fn write_mark(out: &mut Vec<u8>, mark: &Mark) {

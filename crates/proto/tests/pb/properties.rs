@@ -171,8 +171,8 @@ fn push() -> impl Strategy<Value = Item> {
             let code = ErrorCode::ALL[code];
             Failure { code, msg, retry, after_ms, hint }
         });
-    let gap = (any::<u32>(), number(), number(), any::<String>())
-        .prop_map(|(i, after, upto, why)| Gap { i, after, upto, why });
+    let gap = (any::<u32>(), number(), number(), of(word()), any::<String>())
+        .prop_map(|(i, after, upto, e, why)| Gap { i, after, upto, e, why });
     let goaway = (any::<String>(), words(), any::<[u64; 2]>(), any::<u64>()).prop_map(
         |(why, server, after_ms, deadline_ms)| GoAway { why, server, after_ms, deadline_ms },
     );

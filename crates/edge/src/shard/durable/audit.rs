@@ -1,24 +1,36 @@
-//! The audit of tails: a lost last message shows no hole, so the store is asked for the last
-//! message of each subject.
+//! The audit of tails: a lost last message shows no hole, so the copy is asked for the last
+//! message of each subject; where there are too many, it is read again from the mark on.
 
-use super::DurableFilter;
+use super::pages::PAGE_MESSAGES;
+use super::{DurableFilter, Worker};
 use crate::shard::Shard;
 use crate::shard::store::GetFailure;
-use serde_json::json;
+use meridian_core::durable::{Audit, Verified};
+use meridian_core::namespace::Retention;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::sleep;
 
-/// A busy wildcard filter's position is at most so old, in s: what a client that resumes may get
-/// twice from the wire (and drops by its sequence).
+/// A busy filter's position is at most so old, in s: what a client that resumes may get twice from
+/// the wire (and drops by its sequence).
 const BUSY_AUDIT_S: u32 = 2;
 
-/// A quiet filter is audited this often, in s.
+/// A quiet filter is audited this often, in s. Its mark moves with the stream, so that a position
+/// is not dropped although nothing was missed.
 const QUIET_AUDIT_S: u32 = 30;
-
-/// Nothing is on its way to a filter that was quiet for so long, in ms.
-const QUIET_MS: u64 = 1_000;
 
 /// Most audits that one shard begins in a second.
 const AUDITS_PER_SECOND: usize = 64;
+
+/// How often an audit looks whether the messages that it found have arrived, and how many times:
+/// for 2 s, longer than any way from a region's copy to its edges.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS_MAX: usize = 10;
+
+/// Pages that the audit of a filter with too many subjects reads, and then rests for a second: at
+/// most 4,096 messages a second. The mark of a filter with more falls behind.
+const WALK_PAGES: usize = 16;
+const WALK_REST: Duration = Duration::from_secs(1);
 
 impl Shard {
     /// Begins the audits that are due. Called once a second.
@@ -28,55 +40,114 @@ impl Shard {
             |durable: &Rc<DurableFilter>| durable.is_live() && durable.audit_due_s.get() <= now_s;
         let due: Vec<_> = self.durables.all().into_iter().filter(is_due).collect();
         for durable in due.into_iter().take(AUDITS_PER_SECOND) {
-            let is_busy = {
-                let state = durable.state.borrow();
-                state.tails.highest() > state.tails.verified()
-            };
-            let wait_s = if is_busy { BUSY_AUDIT_S } else { QUIET_AUDIT_S };
+            let wait_s = if durable.is_busy() { BUSY_AUDIT_S } else { QUIET_AUDIT_S };
             durable.audit_due_s.set(now_s + wait_s);
             let shard = Rc::clone(self);
             tokio::task::spawn_local(async move { shard.audit(&durable).await });
         }
     }
 
-    async fn audit(self: &Rc<Self>, durable: &Rc<DurableFilter>) {
-        let highest = durable.state.borrow().tails.highest();
-        let is_quiet = self.now_ms() - durable.delivered_at_ms.get() > QUIET_MS;
-        let filter = durable.filter.as_str();
-        // Of a busy filter only what was delivered is audited: more is always on its way.
-        let request = if is_quiet || highest == 0 {
-            json!({"multi_last": [filter]})
-        } else {
-            json!({"multi_last": [filter], "up_to_seq": highest})
-        };
-        let page = match self.get(&durable.copy, &request).await {
-            Ok(page) => page,
-            // More subjects than one answer holds: reading up settles them all.
-            Err(GetFailure::TooManySubjects) => {
-                durable.open();
-                return self.run_worker(durable);
-            }
+    /// Audits a filter, unless that is being done.
+    pub(super) async fn audit(self: &Rc<Self>, durable: &Rc<DurableFilter>) {
+        if durable.audit.replace(Worker::Running) == Worker::Absent {
             // The next audit comes; a copy that is down has nothing new either.
-            Err(GetFailure::Unreachable | GetFailure::Refused) => return,
-        };
-        let is_complete = {
-            let state = durable.state.borrow();
-            page.messages.iter().all(|stored| {
-                state.tails.has(&String::from_utf8_lossy(&stored.subject), stored.sequence)
-            })
-        };
-        if !is_complete {
-            durable.open();
-            return self.run_worker(durable);
+            let _ = self.audit_now(durable).await;
+            durable.audit.set(Worker::Absent);
         }
+    }
+
+    async fn audit_now(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> Result<(), GetFailure> {
+        let epoch_number = durable.epoch_number.get();
+        let Some(mut audit) = self.ask(durable).await? else { return Ok(()) };
+        for _ in 0..LOOKS_MAX {
+            if durable.epoch_number.get() != epoch_number {
+                return Ok(());
+            }
+            // What the copy has dropped is asked only when everything else is there.
+            let mut verified = audit.judge(&durable.state.borrow().tails, 0);
+            if let Verified::Upto(_) = verified {
+                let whole_from = self.whole_from(&durable.copy, durable.replication).await?;
+                verified = audit.judge(&durable.state.borrow().tails, whole_from);
+            }
+            match verified {
+                Verified::Waits => sleep(LOOK).await,
+                Verified::Lost(_) => break,
+                Verified::Upto(_) if durable.epoch_number.get() != epoch_number => return Ok(()),
+                Verified::Upto(upto) => {
+                    self.settle_upto(durable, upto);
+                    return Ok(());
+                }
+            }
+        }
+        // Still not there, so it was lost.
+        durable.open_until(audit.expected());
+        self.run_worker(durable);
+        Ok(())
+    }
+
+    fn settle_upto(self: &Rc<Self>, durable: &DurableFilter, upto: u64) {
         let (before, after) = {
             let tails = &mut durable.state.borrow_mut().tails;
             let before = tails.verified();
-            tails.settle(highest);
+            tails.settle(upto);
             (before, tails.verified())
         };
         if after > before {
             self.tell_position(durable);
         }
+    }
+
+    async fn ask(self: &Rc<Self>, durable: &DurableFilter) -> Result<Option<Audit>, GetFailure> {
+        if durable.is_wide.get() && durable.is_busy() {
+            return self.walk(durable).await;
+        }
+        let page = match self.tails_of(durable, None).await {
+            // Nothing of the filter: so that the answer says up to where, with another subject.
+            Ok(page) if page.upto.is_none() => {
+                let newest = self.newest_of(&durable.copy).await?;
+                self.tails_of(durable, newest.as_ref()).await?
+            }
+            Err(GetFailure::TooManySubjects) => {
+                durable.is_wide.set(true);
+                return self.walk(durable).await;
+            }
+            answer => answer?,
+        };
+        durable.is_wide.set(page.pending > 0);
+        let state = durable.state.borrow();
+        Ok(Audit::of_last(&page, &state.tails, |stored| durable.is_of(stored)))
+    }
+
+    /// Reads everything from the mark on, while the filter stays live.
+    async fn walk(self: &Rc<Self>, durable: &DurableFilter) -> Result<Option<Audit>, GetFailure> {
+        let epoch_number = durable.epoch_number.get();
+        let mut audit = Audit::walking(&durable.state.borrow().tails);
+        while self.durables.get(durable.sid).is_some() {
+            for _ in 0..WALK_PAGES {
+                let (after, filter) = (audit.upto(), durable.filter.as_str());
+                let page = self.page_after(&durable.copy, filter, after, PAGE_MESSAGES).await?;
+                if durable.epoch_number.get() != epoch_number {
+                    return Ok(None);
+                }
+                audit.walk(&page, &durable.state.borrow().tails);
+                if page.pending == 0 {
+                    return Ok(Some(audit));
+                }
+            }
+            // Where others may have been dropped between what is left, only all of it proves.
+            if durable.retention == Retention::Oldest {
+                return Ok(Some(audit));
+            }
+            sleep(WALK_REST).await;
+        }
+        Ok(None)
+    }
+}
+
+impl DurableFilter {
+    /// Whether more was delivered than is verified.
+    fn is_busy(&self) -> bool {
+        let tails = &self.state.borrow().tails;
+        tails.highest() > tails.verified()
     }
 }

@@ -1,21 +1,24 @@
-//! A filter's worker: finds where it stands, reads the copy up to what is live, lets joiners in.
+//! A filter's worker: reads the copy up to what is live, then lets joiners in.
 
-use super::{DurableFilter, Phase, RING_BYTES_MAX, RING_MESSAGES_MAX, Worker};
+use super::pages::PAGE_MESSAGES;
+use super::{DurableFilter, Phase, Worker};
 use crate::shard::Shard;
-use crate::shard::store::{GetFailure, Page, number_of};
-use meridian_core::durable::{Ring, Stored, Tails, Verdict};
+use crate::shard::store::{GetFailure, number_of};
+use meridian_core::durable::{Missed, Reading, Stored, Tails, Verdict, Why};
+use meridian_core::namespace::Replication;
 use meridian_nats::Headers;
-use serde_json::json;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-/// Messages of one page.
-pub(super) const PAGE_MESSAGES: u32 = 256;
-
-/// Waits between attempts while the copy does not answer, in ms.
+/// Waits between attempts while the copy does not answer, or is behind, in ms.
 const RETRY_MS: (u64, u64) = (50, 2_000);
+
+/// Attempts to read what must be there, of a copy with replicas: so many before the leader is asked
+/// whether it is there at all, since anybody on the mesh's NATS can claim it; and so many, some
+/// 20 s, before it is given up.
+const BEHIND_ATTEMPTS: (u32, u32) = (4, 15);
 
 impl Shard {
     /// Runs a filter's worker, unless it runs.
@@ -39,7 +42,10 @@ impl Shard {
 
     /// Settles a filter, however long that takes. Ends early when nobody wants it any more.
     async fn settle(self: &Rc<Self>, durable: &Rc<DurableFilter>) {
-        let mut wait_ms = RETRY_MS.0;
+        if !durable.is_open.get() && self.prove_first(durable).await {
+            return;
+        }
+        let (mut wait_ms, mut attempts) = (RETRY_MS.0, 0);
         while self.durables.get(durable.sid).is_some() {
             // Without a connection the next one opens the filter again.
             if self.upstream.payload_bytes_max().is_none() {
@@ -47,69 +53,124 @@ impl Shard {
             }
             durable.is_open.set(false);
             match self.read_up(durable).await {
-                Ok(()) if !durable.is_open.get() && self.go_live(durable) => return,
-                Ok(()) => {}
+                Ok(()) if self.is_behind(durable, attempts).await => attempts += 1,
+                Ok(()) if !durable.is_open.get() && self.go_live(durable, 0) => return,
+                Ok(()) => continue,
                 Err(failure) => {
                     warn!(filter = %durable.filter, copy = durable.copy, ?failure, "cannot read");
-                    durable.is_open.set(true);
-                    sleep(Duration::from_millis(wait_ms)).await;
-                    wait_ms = (wait_ms * 2).min(RETRY_MS.1);
                 }
             }
+            durable.is_open.set(true);
+            sleep(Duration::from_millis(wait_ms)).await;
+            wait_ms = (wait_ms * 2).min(RETRY_MS.1);
         }
+    }
+
+    /// Whether a subject's first message has nothing before it that was lost and then dropped by
+    /// the copy. If so the filter is live again, and what came meanwhile is not read but applied.
+    async fn prove_first(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> bool {
+        let Some(first) = durable.state.borrow_mut().first.take() else { return false };
+        let epoch_number = durable.epoch_number.get();
+        let whole_from = self.whole_from(&durable.copy, durable.replication).await;
+        let verified = durable.state.borrow().tails.verified();
+        whole_from.is_ok_and(|whole_from| whole_from <= verified + 1)
+            && durable.epoch_number.get() == epoch_number
+            && !durable.is_open.get()
+            && self.go_live(durable, first)
     }
 
     /// Reads everything above the verified position, or finds where a new filter stands.
     async fn read_up(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> Result<(), GetFailure> {
-        let filter = durable.filter.as_str();
         if durable.state.borrow().phase == Phase::New {
-            // Of the whole copy: a position by an old message of a quiet filter would seem to be
-            // out of reach as soon as the copy drops what is older.
-            let last = self.last_of(&durable.copy, ">").await?;
-            let state = &mut *durable.state.borrow_mut();
-            state.tails = Tails::new(last);
-            state.ring = Ring::new(last, RING_MESSAGES_MAX, RING_BYTES_MAX);
-            state.phase = Phase::Settling;
-            return Ok(());
+            return self.find_place(durable).await;
         }
+        let epoch_number = durable.epoch_number.get();
         let verified = durable.state.borrow().tails.verified();
-        let first = self.whole_from(&durable.copy).await?;
-        if first > verified + 1 {
-            // What was not yet delivered of these is gone; the rest was delivered.
-            self.tell_durable_gap(durable, verified, first - 1);
-        }
-        let mut after = verified.max(first.saturating_sub(1));
+        let mut reading = Reading::new(verified, 0, durable.span, durable.retention);
         loop {
+            let (after, filter) = (reading.after(), durable.filter.as_str());
             let page = self.page_after(&durable.copy, filter, after, PAGE_MESSAGES).await?;
+            // Asked after the page was read: what it did not drop by now was there then.
+            let whole_from = self.whole_from(&durable.copy, durable.replication).await?;
+            if durable.epoch_number.get() != epoch_number {
+                return Ok(());
+            }
+            let missed = {
+                let tails = &durable.state.borrow().tails;
+                reading.page(&page, whole_from, |stored| has(tails, stored))
+            };
+            if let Some(missed) = missed {
+                self.miss(durable, missed);
+            }
             let is_last = page.pending == 0;
-            let Some(last) = page.messages.last().map(|stored| stored.sequence) else { break };
             for stored in page.messages {
-                let subject = String::from_utf8_lossy(&stored.subject).into_owned();
-                let is_known = durable.state.borrow().tails.has(&subject, stored.sequence);
+                let is_known = has(&durable.state.borrow().tails, &stored);
                 if !is_known {
                     self.deliver(durable, stored);
                 }
             }
             self.flush();
-            after = last;
             if is_last {
                 break;
             }
         }
-        durable.state.borrow_mut().tails.settle(after);
+        if let Some(missed) = reading.end() {
+            self.miss(durable, missed);
+        }
+        durable.state.borrow_mut().tails.settle(reading.after());
         Ok(())
     }
 
-    /// Applies what came meanwhile. True if nothing is missing: the filter is live.
-    fn go_live(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> bool {
+    /// Whether reading up has not come as far as it must. The copy's replicas may be behind the one
+    /// that republishes; but nobody waits for a message that is not there.
+    async fn is_behind(self: &Rc<Self>, durable: &Rc<DurableFilter>, attempts: u32) -> bool {
+        let (expected, verified) = {
+            let state = durable.state.borrow();
+            (state.expected, state.tails.verified())
+        };
+        if expected <= verified {
+            return false;
+        }
+        let is_single = durable.replication == Replication::Single;
+        if !is_single && attempts < BEHIND_ATTEMPTS.0 {
+            return true;
+        }
+        let epoch_number = durable.epoch_number.get();
+        let is_there = !is_single
+            && match self.stream_state(&durable.copy).await {
+                Ok(state) => state.last_seq >= expected,
+                Err(_) => return true,
+            };
+        if durable.epoch_number.get() != epoch_number {
+            return false;
+        }
+        if is_there && attempts < BEHIND_ATTEMPTS.1 {
+            return true;
+        }
+        if is_there {
+            let (after, upto, why) = (verified, expected, Why::Expired);
+            self.miss(durable, Missed { after, upto, why });
+            durable.state.borrow_mut().tails.settle(expected);
+        } else {
+            debug!(filter = %durable.filter, expected, "the copy holds no such message");
+        }
+        durable.state.borrow_mut().expected = 0;
+        false
+    }
+
+    /// Applies what came meanwhile, `first` among it a first message that is proven. True if
+    /// nothing is missing: the filter is live.
+    fn go_live(self: &Rc<Self>, durable: &Rc<DurableFilter>, first: u64) -> bool {
         let held = std::mem::take(&mut durable.state.borrow_mut().held);
         for stored in held {
             let previous = number_of(Headers::new(&stored.headers).get("Nats-Last-Sequence"));
             match self.judge(durable, &stored, previous.unwrap_or_default()) {
                 Verdict::Duplicate => {}
-                Verdict::Next => self.deliver(durable, stored),
-                Verdict::Missing => {
+                Verdict::First if stored.sequence == first => self.deliver(durable, stored),
+                verdict if durable.is_next(verdict) => self.deliver(durable, stored),
+                _ => {
                     self.flush();
+                    durable.open_until(stored.sequence);
                     return false;
                 }
             }
@@ -117,6 +178,7 @@ impl Shard {
         let joiners = {
             let state = &mut *durable.state.borrow_mut();
             state.phase = Phase::Live;
+            state.expected = 0;
             if !durable.filter.is_wildcard() {
                 let highest = state.tails.highest();
                 state.tails.settle(highest);
@@ -124,7 +186,9 @@ impl Shard {
             std::mem::take(&mut state.joiners)
         };
         self.flush();
-        self.tell_position(durable);
+        if durable.filter.is_wildcard() {
+            self.tell_position(durable);
+        }
         debug!(filter = %durable.filter, joiners = joiners.len(), "durable filter is live");
         joiners.into_iter().for_each(|joiner| self.start_join(durable, joiner));
         true
@@ -134,27 +198,8 @@ impl Shard {
         let subject = String::from_utf8_lossy(&stored.subject);
         durable.state.borrow().tails.judge(&subject, previous, stored.sequence)
     }
+}
 
-    /// A page of messages above a sequence.
-    pub(super) async fn page_after(
-        self: &Rc<Self>,
-        copy: &str,
-        filter: &str,
-        after: u64,
-        messages_max: u32,
-    ) -> Result<Page, GetFailure> {
-        let from = after + 1;
-        let request = json!({"seq": from, "next_by_subj": filter, "batch": messages_max});
-        self.get(copy, &request).await
-    }
-
-    /// The sequence of the last stored message of a filter, 0 if there is none.
-    pub(super) async fn last_of(
-        self: &Rc<Self>,
-        copy: &str,
-        filter: &str,
-    ) -> Result<u64, GetFailure> {
-        let page = self.get(copy, &json!({"last_by_subj": filter})).await?;
-        Ok(page.messages.last().map_or(0, |stored| stored.sequence))
-    }
+fn has(tails: &Tails, stored: &Stored) -> bool {
+    tails.has(&String::from_utf8_lossy(&stored.subject), stored.sequence)
 }

@@ -8,7 +8,7 @@ use crate::shard::Shard;
 use crate::shard::fanout::{sampled_traceparent, wanted_headers};
 use crate::shard::store::GetFailure;
 use meridian_core::durable::Stored;
-use meridian_core::namespace::Retention;
+use meridian_core::namespace::{Replication, Retention};
 use meridian_core::session::{HistoryPage, HistoryPlace};
 use meridian_nats::Headers;
 use meridian_proto::item::{Failure, HistoryGap, HistoryMessage, HistoryReply};
@@ -53,7 +53,7 @@ impl Shard {
             let msg = "the stream has begun anew meanwhile";
             return Err(Failure::new(ErrorCode::StreamUnavailable, msg));
         }
-        let thinned = page.retention == Retention::PerSubject;
+        let thinned = matches!(page.retention, Retention::PerSubject { .. });
         Ok(HistoryReply { m, e, after, before, more, thinned, gaps })
     }
 
@@ -69,7 +69,8 @@ impl Shard {
             "batch": page.limit, "max_bytes": READ_BYTES_MAX
         });
         let (mut read, mut end) = (self.get(copy, &request).await?, after);
-        if read.messages.is_empty() {
+        // Of several replicas the second answer may be older than the first, and prove nothing.
+        if read.messages.is_empty() && page.replication == Replication::Single {
             // How far there is nothing: otherwise the position of whoever follows a quiet filter
             // would grow old and seem to have missed what was on other subjects. Asked first, so
             // that the page has all up to here.
@@ -78,7 +79,7 @@ impl Shard {
             end = after.max(last);
         }
         // Asked after the page was read: what is there now was there then.
-        let whole = self.whole_from(copy).await?;
+        let whole = self.whole_from(copy, page.replication).await?;
         let mut messages = self.shaped(page, &read.messages);
         let kept = self.fitting(messages.iter());
         let more = read.pending > 0 || kept < messages.len();
@@ -100,7 +101,7 @@ impl Shard {
         wanted_upper: Option<u64>,
     ) -> Result<Covered, GetFailure> {
         let last = self.last_of(copy, ">").await?;
-        let floor = self.whole_from(copy).await?.saturating_sub(1);
+        let floor = self.whole_from(copy, page.replication).await?.saturating_sub(1);
         let end = last.max(floor);
         let upper = wanted_upper.unwrap_or(end).min(end);
         let floor = floor.min(upper);
@@ -116,7 +117,7 @@ impl Shard {
             _ if above > floor => (above + 1, self.has_up_to(copy, page, above).await?),
             _ => {
                 // The beginning. Asked again: what was dropped while it was read is gone too.
-                let whole = self.whole_from(copy).await?;
+                let whole = self.whole_from(copy, page.replication).await?;
                 gaps.extend(gap(0, upper.min(whole.saturating_sub(1)), "expired"));
                 (1, false)
             }

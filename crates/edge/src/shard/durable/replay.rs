@@ -1,0 +1,411 @@
+//! One client's replay, performed: pages of the copy as its socket takes them, then in one step the
+//! rest of the ring and live. What comes next is decided in `meridian_core::durable::Replay`.
+
+use super::pages::PAGE_MESSAGES;
+use super::{DurableFilter, Joiner, epoch_gap, gap, incoming};
+use crate::shard::Shard;
+use crate::shard::connection::Connection;
+use crate::shard::fanout::encode;
+use crate::shard::store::GetFailure;
+use meridian_core::durable::{Missed, Next, Opening, Replay, Snapshot, Stored};
+use meridian_proto::Origin;
+use meridian_proto::item::{Item, Mark};
+use serde_json::json;
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, sleep};
+
+/// Bytes that may wait in a joiner's outbox before more is sent.
+const OUTBOX_BYTES_LOW: usize = 64 * 1024;
+
+/// How often a replay looks whether it may go on: at first, and when it waits for long, as for a
+/// mirror that is behind.
+const POLL: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_secs(1);
+
+/// When a filter does not come to where the client is, it is audited: the client may be ahead by
+/// messages of others.
+const AUDIT_AFTER: Duration = Duration::from_millis(20);
+
+/// How long a client may take for one page. Then it gives up its place among the replays. What is
+/// left of the page waits in memory, or, if too much does already, is let go and read again when
+/// the client has taken half of what waits. A slow client gets no patience before it has taken a
+/// page in time.
+const PAGE_PATIENCE: Duration = Duration::from_millis(250);
+const OUTBOX_BYTES_HALF: usize = OUTBOX_BYTES_LOW / 2;
+const SLOW_POLL_MAX: Duration = Duration::from_millis(20);
+
+/// Bytes of pages that wait for slow clients in one shard.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Messages of the smallest page that is read for a slow client.
+const PAGE_MESSAGES_MIN: u32 = 8;
+
+/// Owned by the task of one joining client.
+struct Pace<'a> {
+    /// A place among the replays, while the copy is read for the client or a page is on its way.
+    permit: Option<SemaphorePermit<'a>>,
+    /// Messages of the next page: as many as the client took of the last one in time.
+    page_messages: u32,
+    /// How long the client may take for it.
+    patience: Duration,
+    /// How long to wait before the next look.
+    wait: Duration,
+}
+
+/// What became of a page.
+enum Sent {
+    /// The client has taken it, or nothing of it is due any more.
+    All,
+    /// It has taken so many of its messages, at least one.
+    Part(usize),
+    /// It has gone.
+    Gone,
+}
+
+/// What is left of a slow client's page, counted while it waits.
+struct Kept {
+    shard: Rc<Shard>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// None if too much waits already.
+    fn new(shard: &Rc<Shard>, messages: &[Stored]) -> Option<Self> {
+        let bytes = messages.iter().map(Stored::bytes).sum();
+        let all = shard.kept_bytes.get() + bytes;
+        if all > KEPT_BYTES_MAX {
+            return None;
+        }
+        shard.kept_bytes.set(all);
+        Some(Self { shard: Rc::clone(shard), bytes })
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.shard.kept_bytes.set(self.shard.kept_bytes.get() - self.bytes);
+    }
+}
+
+impl Pace<'_> {
+    /// The client was slow: it took so many messages in time.
+    fn slow_down(&mut self, took: usize) {
+        (self.permit, self.patience) = (None, Duration::ZERO);
+        let took = u32::try_from(took).unwrap_or(PAGE_MESSAGES);
+        self.page_messages = took.clamp(PAGE_MESSAGES_MIN, PAGE_MESSAGES);
+    }
+
+    fn speed_up(&mut self) {
+        self.patience = PAGE_PATIENCE;
+        self.page_messages = (self.page_messages * 2).min(PAGE_MESSAGES);
+    }
+}
+
+impl Shard {
+    /// Sends what was missed, page by page, until the ring has the rest; then the client is live.
+    pub(super) async fn replay<'a>(
+        self: &'a Rc<Self>,
+        durable: &Rc<DurableFilter>,
+        joiner: &Joiner,
+        opening: Opening,
+        permit: SemaphorePermit<'a>,
+    ) {
+        let Opening { first, replay, snapshot, .. } = opening;
+        let Some(mut replay) = replay else { return };
+        let mut pace = Pace {
+            permit: Some(permit),
+            page_messages: PAGE_MESSAGES,
+            patience: PAGE_PATIENCE,
+            wait: POLL,
+        };
+        let goes_on = match snapshot {
+            Some(snapshot) => self.send_snapshot(durable, joiner, &mut pace, first, snapshot).await,
+            None => self.send_page(durable, joiner, &mut pace, &mut replay, first).await,
+        };
+        if goes_on.is_none() {
+            return;
+        }
+        while let Some(connection) = self.joiner_connection(joiner) {
+            let next = self.next_or_hand_over(durable, joiner, &connection, &mut replay);
+            drop(connection);
+            let went_on = match next {
+                Next::HandOver { .. } => return,
+                Next::Over => return self.begin_anew(durable, joiner).await,
+                Next::Read(after) => {
+                    self.read_on(durable, joiner, &mut pace, &mut replay, after).await
+                }
+                // Most often what is missing is on its way to the filter.
+                Next::Verify(_) if pace.wait < AUDIT_AFTER => Some(false),
+                Next::Verify(after) => {
+                    pace.permit = None;
+                    let reaches = self.last_of(&durable.copy, ">").await;
+                    if reaches.is_ok_and(|last| last >= after) {
+                        let (shard, durable) = (Rc::clone(self), Rc::clone(durable));
+                        tokio::task::spawn_local(async move { shard.audit(&durable).await });
+                    }
+                    Some(false)
+                }
+                Next::Repair => {
+                    durable.open();
+                    self.run_worker(durable);
+                    Some(false)
+                }
+                Next::Wait => Some(false),
+            };
+            match went_on {
+                None => return,
+                Some(true) => pace.wait = POLL,
+                Some(false) => {
+                    // The mirror is behind the position or down, or the filter settles: others may
+                    // replay meanwhile. A position that is never reached costs little.
+                    pace.permit = None;
+                    sleep(pace.wait).await;
+                    pace.wait = (pace.wait * 2).min(POLL_MAX);
+                }
+            }
+        }
+    }
+
+    /// What comes next. If it is the end, it is performed in the same step, so that nothing can
+    /// come between the ring, `live` and the client's admission.
+    fn next_or_hand_over(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        connection: &Rc<Connection>,
+        replay: &mut Replay,
+    ) -> Next {
+        // What stands in the batch belongs to those who are in already.
+        self.flush();
+        let state = durable.state.borrow();
+        let next = replay.next(&durable.standing(&state));
+        let Next::HandOver { after, missed } = next else { return next };
+        // The ring reaches as far back as it said a line above.
+        let Some(rest) = state.ring.since(after) else { return Next::Wait };
+        self.tell_missed(connection, durable, joiner, missed);
+        for stored in rest {
+            self.send_replayed(connection, durable, joiner.group, stored);
+        }
+        let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
+        connection.send_in(self, &Item::Live(mark), &durable.epoch.borrow());
+        drop(state);
+        self.admit(joiner);
+        next
+    }
+
+    /// Reads and sends a page. None if the client has gone, false if there was nothing to send.
+    async fn read_on<'a>(
+        self: &'a Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        pace: &mut Pace<'a>,
+        replay: &mut Replay,
+        after: u64,
+    ) -> Option<bool> {
+        // One page, and then others have their turn; and none that has no room anyway.
+        pace.permit = None;
+        if pace.patience.is_zero() {
+            self.has_room(joiner).await?;
+        }
+        pace.permit = Some(self.replays.acquire().await.ok()?);
+        let epoch_number = durable.epoch_number.get();
+        let read = async {
+            let (copy, filter) = (durable.copy.as_str(), durable.filter.as_str());
+            let page = self.page_after(copy, filter, after, pace.page_messages).await?;
+            // Asked after the page was read: what it did not drop by now was there then.
+            Ok::<_, GetFailure>((page, self.whole_from(copy, durable.replication).await?))
+        };
+        let Ok((page, whole_from)) = read.await else { return Some(false) };
+        if durable.epoch_number.get() != epoch_number {
+            return Some(true);
+        }
+        let connection = self.joiner_connection(joiner)?;
+        let missed = {
+            let state = durable.state.borrow();
+            replay.page(&page, whole_from, &durable.standing(&state))
+        };
+        self.tell_missed(&connection, durable, joiner, missed);
+        drop(connection);
+        if page.messages.is_empty() {
+            return Some(missed.is_some());
+        }
+        self.send_page(durable, joiner, pace, replay, page.messages).await?;
+        Some(true)
+    }
+
+    /// Sends a page; what the client does not take in time is read again. None if it has gone.
+    async fn send_page(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        pace: &mut Pace<'_>,
+        replay: &mut Replay,
+        messages: Vec<Stored>,
+    ) -> Option<()> {
+        match self.send(durable, joiner, pace, &messages).await {
+            Sent::Gone => return None,
+            Sent::All => {}
+            Sent::Part(count) => {
+                let (sent, rest) = messages.split_at(count);
+                replay.rewind(sent.last().map_or(0, |stored| stored.sequence), rest);
+                drop(messages);
+                self.has_room(joiner).await?;
+            }
+        }
+        Some(())
+    }
+
+    /// Sends the last message of each subject as of a sequence, of which the first page is read.
+    async fn send_snapshot<'a>(
+        self: &'a Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        pace: &mut Pace<'a>,
+        mut messages: Vec<Stored>,
+        snapshot: Snapshot,
+    ) -> Option<()> {
+        let Snapshot { upto, mut left } = snapshot;
+        let epoch_number = durable.epoch_number.get();
+        let mut next = 0;
+        while left > 0 {
+            let sent = match self.send(durable, joiner, pace, &messages).await {
+                Sent::Gone => return None,
+                Sent::All => messages.len(),
+                Sent::Part(count) => count,
+            };
+            next = messages.get(sent.wrapping_sub(1)).map_or(next, |stored| stored.sequence + 1);
+            left = left.saturating_sub(sent as u64);
+            if sent < messages.len() {
+                messages.clear();
+                self.has_room(joiner).await?;
+            }
+            if left == 0 {
+                break;
+            }
+            if pace.permit.is_none() {
+                pace.permit = Some(self.replays.acquire().await.ok()?);
+            }
+            let request = json!({
+                "multi_last": [durable.filter.as_str()], "up_to_seq": upto, "seq": next,
+                "batch": pace.page_messages
+            });
+            let read = self.get(&durable.copy, &request).await;
+            if durable.epoch_number.get() != epoch_number {
+                return Some(());
+            }
+            match read {
+                // What was the last of its subject then has been dropped by now.
+                Ok(page) if page.messages.is_empty() => break,
+                Ok(page) => messages = page.messages,
+                Err(_) => {
+                    messages.clear();
+                    pace.permit = None;
+                    self.joiner_connection(joiner)?;
+                    sleep(POLL_MAX).await;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Sends messages, at least one, until the client takes no more for now.
+    async fn send(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        pace: &mut Pace<'_>,
+        messages: &[Stored],
+    ) -> Sent {
+        let (until, epoch_number) = (Instant::now() + pace.patience, durable.epoch_number.get());
+        let (mut kept, mut wait) = (None, POLL);
+        for (index, stored) in messages.iter().enumerate() {
+            // Looked for each time: the client may leave while it is waited for.
+            let Some(connection) = self.joiner_connection(joiner) else { return Sent::Gone };
+            if durable.epoch_number.get() != epoch_number {
+                return Sent::All;
+            }
+            self.send_replayed(&connection, durable, joiner.group, stored);
+            while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
+                let rest = &messages[index + 1..];
+                if rest.is_empty() {
+                    break;
+                }
+                if kept.is_none() && Instant::now() >= until {
+                    pace.slow_down(index + 1);
+                    kept = Kept::new(self, rest);
+                    if kept.is_none() {
+                        return Sent::Part(index + 1);
+                    }
+                }
+                sleep(wait).await;
+                wait = if kept.is_some() { (wait * 2).min(SLOW_POLL_MAX) } else { POLL };
+            }
+            wait = POLL;
+        }
+        if kept.is_none() {
+            pace.speed_up();
+        }
+        Sent::All
+    }
+
+    /// Waits until a slow client has room for more. None if it has gone.
+    async fn has_room(self: &Rc<Self>, joiner: &Joiner) -> Option<()> {
+        let mut wait = POLL;
+        while self.joiner_connection(joiner)?.waiting_bytes() > OUTBOX_BYTES_HALF {
+            sleep(wait).await;
+            wait = (wait * 2).min(SLOW_POLL_MAX);
+        }
+        Some(())
+    }
+
+    /// The stream has begun anew during a replay: the client is told, and is live when the filter
+    /// is again.
+    async fn begin_anew(self: &Rc<Self>, durable: &DurableFilter, joiner: &Joiner) {
+        let mut wait = POLL;
+        while let Some(connection) = self.joiner_connection(joiner) {
+            if durable.is_live() {
+                self.flush();
+                let (i, q) = (joiner.group, durable.state.borrow().tails.highest());
+                let epoch = durable.epoch.borrow();
+                connection.send_in(self, &epoch_gap(i, None, q, &epoch), &epoch);
+                connection.send_in(self, &Item::Live(Mark { i, q }), &epoch);
+                return self.admit(joiner);
+            }
+            drop(connection);
+            sleep(wait).await;
+            wait = (wait * 2).min(POLL_MAX);
+        }
+    }
+
+    fn tell_missed(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        missed: Option<Missed>,
+    ) {
+        if let Some(missed) = missed {
+            connection.send_in(self, &gap(joiner.group, missed), &durable.epoch.borrow());
+        }
+    }
+
+    fn send_replayed(
+        self: &Rc<Self>,
+        connection: &Rc<Connection>,
+        durable: &DurableFilter,
+        group: u32,
+        stored: &Stored,
+    ) {
+        let epoch = durable.epoch.borrow();
+        let message = incoming(stored, durable.position_epoch(&epoch), Origin::Replay);
+        let mut bytes = Vec::new();
+        let interest = self.interest.borrow();
+        let members = interest.group(group - 1);
+        encode(&mut bytes, group, &message, message.classified(), members);
+        drop(interest);
+        connection.write(self, &[IoSlice::new(&bytes)]);
+    }
+}
