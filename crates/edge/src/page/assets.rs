@@ -7,6 +7,7 @@ use sha1::{Digest, Sha1};
 const CSS: &str = "text/css; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 
 /// Where every file but the page itself is.
 const ROOT: &str = "/assets/";
@@ -22,7 +23,8 @@ struct Source {
 }
 
 /// Every file. One that names another stands behind it, because its own hash covers the name.
-const SOURCES: [Source; 2] = [
+const SOURCES: [Source; 3] = [
+    Source { name: "icon.svg", content_type: SVG, text: include_str!("icon.svg") },
     Source { name: "demo.css", content_type: CSS, text: include_str!("demo.css") },
     Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("demo.js") },
 ];
