@@ -24,14 +24,14 @@ struct Source {
 
 /// Every file. One that names another stands behind it, because its own hash covers the name.
 const SOURCES: [Source; 3] = [
-    Source { name: "icon.svg", content_type: SVG, text: include_str!("icon.svg") },
-    Source { name: "demo.css", content_type: CSS, text: include_str!("demo.css") },
-    Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("demo.js") },
+    Source { name: "icon.svg", content_type: SVG, text: include_str!("built/icon.svg") },
+    Source { name: "demo.css", content_type: CSS, text: include_str!("built/demo.css") },
+    Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("built/demo.js") },
 ];
 
 /// The page at `/`, which names the others.
 const INDEX: Source =
-    Source { name: "index.html", content_type: HTML, text: include_str!("index.html") };
+    Source { name: "index.html", content_type: HTML, text: include_str!("built/index.html") };
 
 /// A file as it is served. Immutable.
 pub(super) struct Asset {
