@@ -78,7 +78,7 @@ export class Card {
     const { order } = this;
     const { name } = this.region;
     const said = byId("said");
-    say(said, `${order === "kill" ? "Killing" : "Reviving"} ${name}…`);
+    say(said, order === "kill" ? `Killing ${name}…` : `Reviving ${name}…`);
     try {
       await send(this.region, order);
       say(said, order === "kill" ? `${name} is killed: all its processes are gone.` : `${name} is starting again.`);

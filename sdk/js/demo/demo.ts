@@ -15,10 +15,13 @@ import { byId, say } from "./page.ts";
 import { Playground } from "./playground.ts";
 import { Probe } from "./probe.ts";
 import { Publisher } from "./publisher.ts";
+import { Steering } from "./steer.ts";
 import { askMesh, type Region, type Told } from "./told.ts";
 
 /** How often the figures are written anew: fast enough to look live, slow enough to be read. */
 const SHOW_MS = 250;
+/** More orders without an acknowledgement than this mean that something is down. */
+const WAITING_SHOWN = 20;
 
 class Demo {
   private readonly cards = new Map<string, Card>();
@@ -31,7 +34,14 @@ class Demo {
   private readonly byRegion = new Map<string, Latencies>();
   private readonly control: Control | undefined;
   private states: RegionState[] = [];
-  private mesh!: Mesh;
+  private readonly mesh: Mesh;
+  private readonly steering = new Steering(fallback(), (url) => this.isDead(url));
+  /** Regions that were killed by an order, and are not back. */
+  private readonly dead = new Set<string>();
+  /** Orders under way: what is known of the processes may be older than they. */
+  private ordering = 0;
+  /** Where the page's connection is, or was last. */
+  private region: Region;
 
   constructor(private readonly told: Told) {
     const { regions, control, rtt_ms } = told;
@@ -51,37 +61,45 @@ class Demo {
     );
     this.publisher = new Publisher(() => this.mesh, () => this.region, () => this.playground.filter);
     if (control) this.control = new Control(control, (states) => this.take(states));
-    const order = this.control && ((region: Region, what: Order) => this.control!.order(region.name, what));
+    const order = this.control && ((to: Region, what: Order) => this.order(to, what));
     for (const region of regions) {
       this.byRegion.set(region.name, new Latencies());
       this.cards.set(region.name, new Card(region, { move: (to) => this.move(to), order }));
     }
-    const here = regions.find(({ name }) => name === told.here) ?? (regions[0] as Region);
-    this.move(here);
+    this.region = regions.find(({ name }) => name === told.here) ?? (regions[0] as Region);
+    const others = regions.filter((region) => region !== this.region);
+    const urls = [this.region, ...others].map(({ ws }) => ws);
+    this.mesh = connect(urls, { name: "demo page", transport: this.steering.dial });
+    this.mesh.on("state", () => this.show());
+    this.orders.follow(this.mesh);
+    this.playground.follow(this.mesh);
+    this.publisher.showCommands();
     setInterval(() => this.show(), SHOW_MS);
   }
 
-  /** Where the page's connection is, or was last. */
-  private region!: Region;
-
-  /** Connects in a region, and goes on there from where the last connection was. */
   private move(to: Region): void {
-    const others = this.told.regions.filter((region) => region !== to);
-    const left = this.mesh as Mesh | undefined;
-    this.region = to;
-    this.mesh = connect([to, ...others].map(({ ws }) => ws), { name: "demo page", transport: fallback() });
-    this.mesh.on("state", () => this.arrive());
-    this.orders.follow(this.mesh);
-    this.playground.follow(this.mesh);
-    left?.close();
-    this.arrive();
+    say(byId("said"), `Moving to ${to.name}, without a break.`);
+    this.steering.move(to.ws);
   }
 
-  private arrive(): void {
-    const name = this.mesh.edge?.region;
-    this.region = this.told.regions.find((region) => region.name === name) ?? this.region;
-    this.publisher.showCommands();
-    this.show();
+  private async order(region: Region, order: Order): Promise<void> {
+    // The page leaves nothing but its own connection in a region that it kills.
+    if (order === "kill") this.leave(region.name);
+    this.ordering++;
+    try {
+      await this.control!.order(region.name, order);
+    } finally {
+      this.ordering--;
+    }
+  }
+
+  private leave(region: string): void {
+    this.dead.add(region);
+    this.probes.find((probe) => probe.region.name === region)?.stop();
+  }
+
+  private isDead(url: string): boolean {
+    return this.told.regions.some(({ name, ws }) => ws === url && this.dead.has(name));
   }
 
   private measure(from: string, to: string, latency_ms: number): void {
@@ -93,10 +111,12 @@ class Demo {
   private take(states: RegionState[]): void {
     for (const probe of this.probes) {
       const { name } = probe.region;
-      const [before, now] = [this.states, states].map((all) => all.find((state) => state.name === name));
-      // A dead region is left alone until it is back, and then met at once.
-      if (now?.killed) probe.stop();
-      else if (now && before && isWhole(now) && !isWhole(before)) probe.start();
+      const state = states.find((known) => known.name === name);
+      if (state?.killed) {
+        this.leave(name);
+      } else if (!this.ordering && state && isWhole(state) && this.dead.delete(name)) {
+        probe.start();
+      }
     }
     this.states = states;
     this.show();
@@ -104,17 +124,21 @@ class Demo {
 
   private show(): void {
     const { mesh, orders, told } = this;
-    if (!mesh) return;
     const { ledger, failover_ms } = orders;
+    const { edge, state } = mesh;
+    const region = told.regions.find(({ name }) => name === edge?.region);
+    if (region && region !== this.region) {
+      this.region = region;
+      this.publisher.showCommands();
+    }
     for (const probe of this.probes) {
       const { name } = probe.region;
-      const isHere = mesh.state === "open" && name === this.region.name;
+      const isHere = state === "open" && name === this.region.name;
       const latency = inMs(this.byRegion.get(name)?.quantile(0.5));
-      const state = this.states.find((known) => known.name === name);
-      this.cards.get(name)?.show({ isHere, isOpen: probe.isOpen, latency, state });
+      const known = this.states.find((one) => one.name === name);
+      this.cards.get(name)?.show({ isHere, isOpen: probe.isOpen, latency, state: known });
       this.map.mark(name, isHere ? "here" : probe.isOpen ? "open" : "down");
     }
-    const { edge, state } = mesh;
     say(byId("connection"), state === "open" ? `Connected to ${edge?.node} in ${edge?.region}` : "Looking for another edge…");
     say(byId("published-count"), String(ledger.published));
     say(byId("received-count"), String(ledger.received));
@@ -128,7 +152,8 @@ class Demo {
     const more = [
       ledger.repeated && `${ledger.repeated} came twice`,
       ledger.told && `${ledger.told} told as a gap`,
-      orders.waiting > 20 && `${orders.waiting} wait for their home region ${told.regions[0]?.name}`,
+      state === "open" && !orders.isLive && "reading up from this region's copy, which is behind",
+      orders.waiting > WAITING_SHOWN && `${orders.waiting} wait for their home region ${told.regions[0]?.name}`,
     ];
     say(byId("more"), more.filter(Boolean).join(", "));
   }

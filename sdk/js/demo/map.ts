@@ -15,6 +15,8 @@ const HEIGHT = 470;
 /** South of here nothing is. */
 const LATITUDE_MIN = -58;
 const LATITUDE_MAX = 84;
+/** Arcs that are longer go around the others. */
+const LONG = WIDTH * 0.45;
 /** How long a pulse is on its way on the map, whatever it took: long enough to be seen. */
 const PULSE_MS = 700;
 /** Most pulses at once; a flood shows as a stream all the same. */
@@ -153,10 +155,12 @@ function outlinePath(outline: number[]): string {
   return `M${points.join("L")}Z`;
 }
 
-/** Arcs bow to the north, the longer the more. */
+/** Arcs bow to the north, the longer the more; long ones to the south, where there is room. */
 function control(start: Point, end: Point): Point {
-  const bow = Math.hypot(end.x - start.x, end.y - start.y) / 3;
-  return { x: (start.x + end.x) / 2, y: Math.max(-40, (start.y + end.y) / 2 - bow) };
+  const length = Math.hypot(end.x - start.x, end.y - start.y);
+  const bow = length > LONG ? length / 3 : -length / 2.5;
+  const y = (start.y + end.y) / 2 + bow;
+  return { x: (start.x + end.x) / 2, y: Math.min(HEIGHT, Math.max(-40, y)) };
 }
 
 function arcPath(start: Point, end: Point): string {

@@ -12,8 +12,12 @@ import type { Probe } from "./probe.ts";
 const EVERY_MS = 100;
 /** How many may wait for their acknowledgement: none is published while their home is away. */
 const WAITING_MAX = 64;
-/** After so long nobody knows whether an order was stored, and it is not counted. */
-const ACK_MS = 60_000;
+/** How long one region may take to have an order stored, before another is asked. */
+const ACK_MS = 15_000;
+/** How often an order is tried: as long as a dead home may take to come back, and then some. */
+const TRIES_MAX = 60;
+/** The pause between two tries. */
+const RETRY_MS = 500;
 /** So many subjects under one wildcard. */
 const SUBJECTS = 3;
 
@@ -54,14 +58,15 @@ export class Orders {
     return this.ledger.missed(this.position?.q ?? 0);
   }
 
-  /** Receives by a connection; from the position of the one before, if there was one. */
+  /** Whether everything up to the present has come; not while a region's copy is read up. */
+  get isLive(): boolean {
+    return this.sub?.state === "live";
+  }
+
+  /** Receives by a connection, wherever that is and goes. */
   follow(mesh: Mesh): void {
-    const { position } = this;
-    if (this.sub) this.lose();
-    this.sub?.off();
     mesh.on("state", (state) => state !== "open" && this.lose());
     this.sub = mesh.subscribe<Order>(`${this.root}.*`, {
-      position,
       onMessage: (message) => this.take(message.json(), message.replayed),
       onGap: ({ after, upto }) => this.ledger.gap(after, upto),
       onState: (state) => state === "live" && this.live(),
@@ -91,19 +96,32 @@ export class Orders {
   private async publish(): Promise<void> {
     // Before the subscription stands, nothing is owed to it.
     if (this.waiting >= WAITING_MAX || !this.position) return;
-    const open = this.probes.filter((probe) => probe.isOpen);
-    const probe = open[this.turn++ % open.length];
-    if (!probe) return;
+    if (!this.probes.some((probe) => probe.isOpen)) return;
     const n = this.number++;
-    const order: Order = { n, from: probe.region.name, at: performance.now() };
     this.waiting++;
-    try {
-      const options = { ack: "stream", timeout: ACK_MS } as const;
-      const { q } = await probe.publisher!.publish(`${this.root}.${n % SUBJECTS}`, order, options);
-      this.ledger.stored(n, q!);
-    } catch {
-      // Perhaps stored, perhaps not: it may come, but is not owed.
+    let isStored = false;
+    // An order that gets no answer is tried by another region. The stream knows it by its id, and
+    // stores it once. One that is given up may come, but is not owed.
+    for (let left = TRIES_MAX; left-- && !isStored; ) {
+      isStored = await this.store(n);
+      if (!isStored) await new Promise((later) => setTimeout(later, RETRY_MS));
     }
     this.waiting--;
+  }
+
+  private async store(n: number): Promise<boolean> {
+    const open = this.probes.filter((probe) => probe.isOpen);
+    const probe = open[this.turn++ % open.length];
+    if (!probe) return false;
+    const subject = `${this.root}.${n % SUBJECTS}`;
+    const order: Order = { n, from: probe.region.name, at: performance.now() };
+    try {
+      const options = { ack: "stream", mid: `${this.root}.${n}`, timeout: ACK_MS } as const;
+      const { q } = await probe.publisher!.publish(subject, order, options);
+      this.ledger.stored(n, q!);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }

@@ -60,8 +60,6 @@ export class Playground {
 
   /** Listens by this connection from now on. */
   follow(mesh: Mesh): void {
-    this.sub?.off();
-    this.sub = undefined;
     this.mesh = mesh;
     this.listen();
   }
