@@ -11,8 +11,7 @@ export function mistake(filter: string): string | undefined {
   if (new TextEncoder().encode(filter).length > BYTES_MAX) {
     return `Longer than ${BYTES_MAX} bytes: shorten it.`;
   }
-  // Control characters and space, as the edge counts them.
-  if (/[\x00-\x20\x7f]/.test(filter)) return "A space or control character: subjects have none.";
+  if (/[\s\x85\p{Cc}]/u.test(filter)) return "A space or control character: subjects have none.";
   if (tokens.includes("")) return "An empty token: remove the extra dot.";
   if (tokens.length > TOKENS_MAX) return `More than ${TOKENS_MAX} tokens: use fewer dots.`;
   const partial = tokens.find((token) => token.length > 1 && /[*>]/.test(token));
