@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
@@ -54,6 +54,10 @@ impl Dev {
 
     fn url(&self, region: usize) -> &str {
         self.regions[region]["ws"].as_str().unwrap()
+    }
+
+    fn http(&self, region: usize) -> String {
+        self.regions[region]["http"].as_str().unwrap().to_owned()
     }
 
     /// Every process that was announced.
@@ -351,6 +355,73 @@ async fn assert_published(url: &str) {
     };
     if timeout(DEADLINE, trying).await.is_err() {
         panic!("nothing can be published: {last:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_region_stays_dead_until_it_is_revived() {
+    let mut dev = Dev::start(2).await;
+    let orders = Orders::of(&dev);
+    let pids: Vec<Pid> = dev.pids();
+    assert_eq!(orders.send("GET", "/dev/state", "http://example.com").await.0, 403);
+
+    // The first region is home to the streams; the second must not care.
+    let (status, state) = orders.send("POST", "/dev/regions/eu/kill", &dev.http(0)).await;
+    assert_eq!((status, &state["regions"][0]["killed"]), (200, &Value::Bool(true)), "{state}");
+    assert_eq!(state["regions"][0]["nats_pid"], Value::Null);
+    let alive: Vec<bool> = pids.iter().map(|pid| exists(*pid)).collect();
+    assert_eq!(alive, [false, true, false, true], "edges, then nats-servers");
+    assert_published(dev.url(1)).await;
+    let (_, state) = orders.send("GET", "/dev/state", &dev.http(1)).await;
+    assert_eq!(state["regions"][0]["edges"][0]["pid"], Value::Null, "nobody started it again");
+
+    assert_eq!(orders.send("POST", "/dev/regions/eu/revive", &dev.http(1)).await.0, 200);
+    assert_published(dev.url(0)).await;
+    let (_, state) = orders.send("GET", "/dev/state", &dev.http(1)).await;
+    let eu = &state["regions"][0];
+    assert_eq!(eu["killed"], false);
+    assert!(exists(pid(&eu["nats_pid"])), "{state}");
+
+    // What is dead at the end is no hindrance.
+    orders.send("POST", "/dev/regions/us/kill", &dev.http(0)).await;
+    kill_process(pid_of(&dev.child), Signal::TERM).unwrap();
+    assert_eq!(exit_code(&mut dev.child).await, 0, "{}", dev.stderr());
+    assert!(!exists(pid(&eu["nats_pid"])), "{}", dev.stderr());
+}
+
+/// Where the page's orders go, as an edge's file says.
+struct Orders {
+    address: String,
+    token: String,
+}
+
+impl Orders {
+    fn of(dev: &Dev) -> Self {
+        let file = std::fs::read_to_string(dev.state().join("eu/eu-1.toml")).unwrap();
+        let file: toml::Value = toml::from_str(&file).unwrap();
+        let text = |key: &str| file["demo"][key].as_str().unwrap().to_owned();
+        let address = text("control").strip_prefix("http://").unwrap().to_owned();
+        Self { address, token: text("control_token") }
+    }
+
+    /// The status, and what the answer says.
+    async fn send(&self, method: &str, path: &str, origin: &str) -> (u16, Value) {
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nOrigin: {origin}\r\n\
+             Authorization: Bearer {}\r\n\r\n",
+            self.address, self.token
+        );
+        let exchange = async {
+            let mut stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = timeout(DEADLINE, exchange).await.expect("an answer in time");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
     }
 }
 

@@ -189,16 +189,26 @@ pub struct DemoSection {
     pub page: bool,
     /// What it offers to connect to.
     pub regions: Vec<DemoRegion>,
+    /// Round trip between any two regions that `meridian dev` adds, in ms, for the map.
+    pub rtt_ms: u64,
+    /// Where `meridian dev` takes the page's orders to kill and revive regions; empty elsewhere.
+    /// The edge only tells it to the page.
+    pub control: String,
+    /// What those orders must carry.
+    pub control_token: String,
 }
 
 /// A region on the demo page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DemoRegion {
     /// Its name.
     pub name: String,
     /// An edge's WebSocket URL.
     pub url: String,
+    /// The URL of its NATS server, for the commands that the page shows; empty where nobody may know.
+    #[serde(default)]
+    pub nats: String,
 }
 
 /// One declared subject space.
@@ -314,6 +324,12 @@ impl Config {
         let mut shown = self.clone();
         for server in &mut shown.nats.servers {
             *server = load::hide_password(server);
+        }
+        for region in &mut shown.demo.regions {
+            region.nats = load::hide_password(&region.nats);
+        }
+        if !shown.demo.control_token.is_empty() {
+            shown.demo.control_token = load::HIDDEN.into();
         }
         toml::to_string_pretty(&shown).expect("plain tables of strings and numbers serialize")
     }

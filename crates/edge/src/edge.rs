@@ -50,7 +50,7 @@ impl Edge {
     pub fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let policy = Arc::new(config.policy());
-        let page = Arc::new(Page::new(&config.demo));
+        let page = Arc::new(Page::new(&config));
         let certificate = CertificateFiles::of(&config.listen);
         let admin_listener = listen(config.listen.admin, None)?;
         // Shards share the port, and so could another edge without anybody noticing: a listener

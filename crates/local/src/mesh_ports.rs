@@ -10,6 +10,7 @@
 //! | `+3`        | NATS monitor (HTTP)                                        |
 //! | `+4`        | NATS WebSocket, when asked for                             |
 //! | `+5`        | gateway dead end: advertised, held, never listened on      |
+//! | `+6`        | orders to `meridian dev`; the first region's alone is used |
 //! | `+10 + 2k`  | edge `k`, public                                           |
 //! | `+11 + 2k`  | edge `k`, admin                                            |
 //! | `+60 + j`   | link proxy from this region towards region `j`             |
@@ -56,6 +57,8 @@ pub struct RegionPorts {
     pub nats_websocket: u16,
     /// Advertised by the gateway and never listened on, so that gossip opens no way around links.
     pub gateway_dead_end: u16,
+    /// Orders to `meridian dev`, which takes the first region's.
+    pub dev_control: u16,
     /// One entry for each edge.
     pub edges: Vec<EdgePorts>,
     /// Link proxies by the index of the target region; the own index stays unused.
@@ -132,6 +135,7 @@ impl RegionPorts {
             self.nats_monitor,
             self.nats_websocket,
             self.gateway_dead_end,
+            self.dev_control,
         ];
         let edges = self.edges.iter().flat_map(|edge| [edge.public, edge.admin]);
         nats.into_iter().chain(edges).chain(self.links.iter().copied()).collect()
@@ -146,6 +150,7 @@ fn layout(regions: usize, edges: usize, mut port: impl FnMut(usize) -> u16) -> R
         nats_monitor: port(3),
         nats_websocket: port(4),
         gateway_dead_end: port(5),
+        dev_control: port(6),
         edges: (0..edges)
             .map(|k| EdgePorts {
                 public: port(EDGE_OFFSET + 2 * k),

@@ -22,9 +22,9 @@ async fn the_page_is_asked_for_again_and_what_it_names_is_kept_for_ever() {
     let at = |path: &str| format!("http://{}{path}", edge.public());
     let page = curl(&[&at("/")]).await;
     assert_eq!((page.status, page.header("cache-control")), (200, "no-cache"));
-    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    assert!(page.header("content-security-policy").contains("default-src 'self'"));
     let names = named(&page.body);
-    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names.len(), 3, "{names:?}");
     for name in &names {
         let file = curl(&[&at(name)]).await;
         assert_eq!(file.status, 200, "{name}");
@@ -46,7 +46,7 @@ async fn the_page_is_asked_for_again_and_what_it_names_is_kept_for_ever() {
 async fn a_known_entity_tag_gets_304_and_head_gets_no_body() {
     let edge = edge_with_page();
     let at = |path: &str| format!("http://{}{path}", edge.public());
-    for path in ["/", "/assets/demo.js", "/demo/regions.json"] {
+    for path in ["/", "/assets/demo.js", "/demo/mesh.json"] {
         let whole = curl(&[&at(path)]).await;
         let etag = whole.header("etag").to_owned();
         for tags in [etag.clone(), format!("\"x\", W/{etag}"), "*".into()] {
@@ -70,7 +70,7 @@ async fn a_known_entity_tag_gets_304_and_head_gets_no_body() {
 async fn nothing_is_served_while_the_page_is_off() {
     let config = config_for("eu-1", "eu", &[], "nats://127.0.0.1:9");
     let edge = RunningEdge::start_unready(config);
-    for path in ["/", "/assets/demo.js", "/demo/regions.json"] {
+    for path in ["/", "/assets/demo.js", "/demo/mesh.json"] {
         assert_eq!(curl(&[&format!("http://{}{path}", edge.public())]).await.status, 404, "{path}");
     }
 }

@@ -47,6 +47,10 @@ pub(super) fn check(config: &Config) -> Vec<String> {
                     auth.allow_anonymous_beyond_loopback = true";
         wrong("auth.mode", format!("dev on {public} {what}"));
     }
+    if !config.demo.control.is_empty() && !public.ip().is_loopback() {
+        let what = "would tell everybody how to kill regions: only for `meridian dev`, on loopback";
+        wrong("demo.control", what.into());
+    }
     if config.nats.servers.is_empty() {
         wrong("nats.servers", "empty: name the region's NATS servers".into());
     }

@@ -105,13 +105,16 @@ pub(super) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     }
 }
 
+/// Stands where a secret stood.
+pub(super) const HIDDEN: &str = "***";
+
 /// The URL with its password replaced.
 pub(super) fn hide_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
     match rest.rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split_once(':').map_or(user, |(name, _)| name);
-            format!("{scheme}://{user}:***@{host}")
+            format!("{scheme}://{user}:{HIDDEN}@{host}")
         }
         None => url.into(),
     }

@@ -135,6 +135,9 @@ fn tls_needs_both_files_and_origins_are_origins() {
 fn passwords_are_not_shown() {
     let mut config = Config::default();
     config.nats.servers = vec!["nats://user:se@cret@host:4222".into()];
+    let nats = "nats://app:secret@host:4222".into();
+    config.demo.regions = vec![DemoRegion { name: "eu".into(), url: "ws://host".into(), nats }];
+    config.demo.control_token = "secret".into();
     assert!(config.to_toml().contains("nats://user:***@host:4222"), "{}", config.to_toml());
     assert!(!config.to_toml().contains("cret"));
 }

@@ -7,6 +7,7 @@ use sha1::{Digest, Sha1};
 const CSS: &str = "text/css; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 
 /// Where every file but the page itself is.
 const ROOT: &str = "/assets/";
@@ -22,14 +23,15 @@ struct Source {
 }
 
 /// Every file. One that names another stands behind it, because its own hash covers the name.
-const SOURCES: [Source; 2] = [
-    Source { name: "demo.css", content_type: CSS, text: include_str!("demo.css") },
-    Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("demo.js") },
+const SOURCES: [Source; 3] = [
+    Source { name: "icon.svg", content_type: SVG, text: include_str!("built/icon.svg") },
+    Source { name: "demo.css", content_type: CSS, text: include_str!("built/demo.css") },
+    Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("built/demo.js") },
 ];
 
 /// The page at `/`, which names the others.
 const INDEX: Source =
-    Source { name: "index.html", content_type: HTML, text: include_str!("index.html") };
+    Source { name: "index.html", content_type: HTML, text: include_str!("built/index.html") };
 
 /// A file as it is served. Immutable.
 pub(super) struct Asset {

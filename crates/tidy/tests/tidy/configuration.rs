@@ -27,7 +27,7 @@ fn the_shown_configuration_is_good_and_holds_the_defaults() {
 /// A configuration in which every list has an element, so that every key shows.
 fn full() -> Config {
     let mut config = Config::default();
-    config.demo.regions.push(DemoRegion { name: String::new(), url: String::new() });
+    config.demo.regions.push(DemoRegion::default());
     config.namespaces.push(NamespaceSection {
         name: String::new(),
         pattern: String::new(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const FOLDERS: [&str; 5] = [".ci", "config", "crates", "fuzz", "scripts"];
 
 /// Made by tools.
-const SKIPPED: [&str; 4] = ["artifacts", "corpus", "coverage", "target"];
+const SKIPPED: [&str; 5] = ["artifacts", "built", "corpus", "coverage", "target"];
 
 /// What is read. Files without an ending are scripts, such as `.ci/run`.
 const ENDINGS: [&str; 7] = ["", "css", "html", "js", "rs", "sh", "toml"];

@@ -14,16 +14,21 @@ pub(crate) struct EdgeFile<'a> {
     pub(crate) admin_port: u16,
     /// The region's NATS URL with an edge's credentials.
     pub(crate) nats_url: &'a str,
-    /// Every region with the WebSocket URL of its first edge.
-    pub(crate) regions: &'a [(String, String)],
+    /// Every region with the WebSocket URL of its first edge, and the NATS URL for services.
+    pub(crate) regions: &'a [(String, String, String)],
+    /// Round trip that was added between regions, in ms.
+    pub(crate) rtt_ms: u64,
+    /// Where the page's orders go, and their token.
+    pub(crate) control: (&'a str, &'a str),
 }
 
 impl EdgeFile<'_> {
     /// The TOML text. All names in it are plain, so nothing needs escaping.
     pub(crate) fn render(&self) -> String {
-        let elsewhere = self.regions.iter().filter(|(name, _)| name != self.region);
-        let elsewhere: Vec<String> = elsewhere.map(|(_, url)| format!("{url:?}")).collect();
-        let names: Vec<String> = self.regions.iter().map(|(name, _)| format!("{name:?}")).collect();
+        let elsewhere = self.regions.iter().filter(|(name, ..)| name != self.region);
+        let elsewhere: Vec<String> = elsewhere.map(|(_, url, _)| format!("{url:?}")).collect();
+        let names: Vec<String> =
+            self.regions.iter().map(|(name, ..)| format!("{name:?}")).collect();
         let mut text = format!(
             r#"# Written by `meridian dev` at each start; edits are lost.
 
@@ -51,6 +56,9 @@ window_ms = {DRAIN_WINDOW_MS}
 
 [demo]
 page = true
+rtt_ms = {rtt_ms}
+control = "{control}"
+control_token = "{control_token}"
 "#,
             id = self.id,
             region = self.region,
@@ -59,12 +67,18 @@ page = true
             nats_url = self.nats_url,
             elsewhere = elsewhere.join(", "),
             names = names.join(", "),
+            rtt_ms = self.rtt_ms,
+            control = self.control.0,
+            control_token = self.control.1,
         );
-        for (name, url) in self.regions {
-            write!(text, "\n[[demo.regions]]\nname = \"{name}\"\nurl = \"{url}\"\n")
-                .expect("writing to a string cannot fail");
+        for (name, url, nats) in self.regions {
+            write!(
+                text,
+                "\n[[demo.regions]]\nname = \"{name}\"\nurl = \"{url}\"\nnats = \"{nats}\"\n"
+            )
+            .expect("writing to a string cannot fail");
         }
-        let home = self.regions.first().map_or(self.region, |(name, _)| name);
+        let home = self.regions.first().map_or(self.region, |(name, ..)| name);
         text.push_str(NAMESPACES);
         writeln!(text, "home = {home:?}").expect("writing to a string cannot fail");
         text
@@ -100,7 +114,9 @@ mod tests {
     #[test]
     fn the_file_says_what_it_was_given() {
         let url = |port| format!("ws://127.0.0.1:{port}/v1/ws");
-        let regions = [("eu".to_owned(), url(7410)), ("us".to_owned(), url(7510))];
+        let nats = "nats://app:app@127.0.0.1:7500".to_owned();
+        let regions = [("eu", 7410), ("us", 7510)]
+            .map(|(name, port)| (name.to_owned(), url(port), nats.clone()));
         let text = EdgeFile {
             id: "us-2",
             region: "us",
@@ -108,6 +124,8 @@ mod tests {
             admin_port: 7513,
             nats_url: "nats://edge:edge@127.0.0.1:7500",
             regions: &regions,
+            rtt_ms: 80,
+            control: ("http://127.0.0.1:7406", "secret"),
         }
         .render();
         let value: toml::Value = toml::from_str(&text).unwrap();
@@ -117,6 +135,8 @@ mod tests {
         assert_eq!(value["listen"]["admin"].as_str(), Some("127.0.0.1:7513"));
         assert_eq!(value["mesh"]["regions"][1].as_str(), Some("us"));
         assert_eq!(value["demo"]["regions"][0]["url"].as_str(), Some(url(7410).as_str()));
+        assert_eq!(value["demo"]["regions"][1]["nats"].as_str(), Some(nats.as_str()));
+        assert_eq!(value["demo"]["control_token"].as_str(), Some("secret"));
         assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
         assert_eq!(value["namespaces"][1]["stream"]["home"].as_str(), Some("eu"));
     }

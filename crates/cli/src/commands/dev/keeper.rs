@@ -1,102 +1,160 @@
-//! Keeps the processes of a development mesh alive until they are to stop: one task for each edge
-//! and one for all nats-servers. Each task owns its processes.
+//! Keeps the processes of a development mesh as they are wished to be: alive, dead, or ended. One
+//! task for each edge and one for all nats-servers. Each task owns its processes.
 
 use super::backoff::Backoff;
+use super::wishes::{Census, Hearing, Wish, server_name};
 use crate::terminal::{talk, talk_error};
 use meridian_local::{EdgeProcess, Error, Region, Supercluster};
-use std::time::Duration;
-use tokio::sync::watch;
+use std::sync::Arc;
 use tokio::time::sleep;
 
-/// Tells keepers to stop what they keep.
-#[derive(Debug, Clone)]
-pub(super) struct Stop(watch::Receiver<bool>);
-
-impl Stop {
-    /// The order, and how to hear it.
-    pub(super) fn channel() -> (watch::Sender<bool>, Self) {
-        let (order, heard) = watch::channel(false);
-        (order, Self(heard))
-    }
-
-    /// Waits for the order. Cancel-safe. Whoever could give it being gone counts as given.
-    async fn ordered(&mut self) {
-        let _ = self.0.wait_for(|is_ordered| *is_ordered).await;
-    }
+/// Keeps one edge. Owned by its task.
+pub(super) struct EdgeKeeper {
+    pub(super) id: String,
+    pub(super) region: String,
+    pub(super) edge: EdgeProcess,
+    pub(super) wishes: Hearing,
+    pub(super) census: Arc<Census>,
 }
 
-/// Restarts an edge whenever it dies, and ends it in good order.
-pub(super) async fn keep_edge(id: String, mut edge: EdgeProcess, mut stop: Stop) {
-    let mut backoff = Backoff::new();
-    loop {
-        tokio::select! { biased;
-            // An edge that dies while it is being stopped needs no restart.
-            () = stop.ordered() => break,
-            error = edge.exited() => report(&id, &error),
-        }
+impl EdgeKeeper {
+    /// Restarts the edge whenever it dies, unless it is to be dead, and ends it in good order.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::new();
         loop {
+            self.census.note(&self.id, self.edge.pid());
+            let wish = tokio::select! { biased;
+                // An edge that dies while it is being stopped needs no restart.
+                wish = self.wishes.other_than(&self.region, Wish::Run) => wish,
+                error = self.edge.exited() => {
+                    report(&self.id, &error);
+                    Wish::Run
+                }
+            };
+            if wish == Wish::Dead {
+                self.kill().await;
+                // It was no fault of its own.
+                backoff = Backoff::new();
+            }
+            if wish == Wish::End || !self.start_again(&mut backoff).await {
+                break;
+            }
+        }
+        if let Err(error) = self.edge.terminate().await {
+            report(&self.id, &error);
+        }
+    }
+
+    /// Starts the edge as soon as it is to run. Answers false if it is to end instead.
+    async fn start_again(&mut self, backoff: &mut Backoff) -> bool {
+        self.census.note(&self.id, None);
+        loop {
+            if self.wishes.other_than(&self.region, Wish::Dead).await == Wish::End {
+                return false;
+            }
             let wait = backoff.on_death();
-            talk(&format!("starting {id} again in {} ms", wait.as_millis()));
+            talk(&format!("starting {} again in {} ms", self.id, wait.as_millis()));
             tokio::select! { biased;
-                // Stopping needs no new edge.
-                () = stop.ordered() => return,
+                // Whatever is wished now, it is no new edge.
+                _ = self.wishes.other_than(&self.region, Wish::Run) => continue,
                 () = sleep(wait) => {}
             }
             backoff.on_start();
             let restarted = tokio::select! { biased;
-                // The half-started process is ended below.
-                () = stop.ordered() => break,
-                restarted = edge.restart() => restarted,
+                // As above; there is a half-started process to end.
+                _ = self.wishes.other_than(&self.region, Wish::Run) => {
+                    self.kill().await;
+                    continue;
+                }
+                restarted = self.edge.restart() => restarted,
             };
             match restarted {
                 Ok(()) => {
-                    talk(&format!("{id} is back"));
-                    break;
+                    talk(&format!("{} is back", self.id));
+                    return true;
                 }
-                Err(error) => report(&id, &error),
+                Err(error) => report(&self.id, &error),
             }
         }
     }
-    if let Err(error) = edge.terminate().await {
-        report(&id, &error);
+
+    async fn kill(&mut self) {
+        match self.edge.kill().await {
+            Ok(()) => talk(&format!("{} is killed", self.id)),
+            Err(error) => report(&self.id, &error),
+        }
     }
 }
 
-/// Restarts nats-servers whenever they die, and ends them in good order.
-pub(super) async fn keep_servers(mut mesh: Supercluster, mut stop: Stop) {
-    let mut backoff = Backoff::new();
-    loop {
-        tokio::select! { biased;
-            // As for edges.
-            () = stop.ordered() => break,
-            error = mesh.exited() => report("the mesh", &error),
+/// Keeps all nats-servers. Owned by its task.
+pub(super) struct ServerKeeper {
+    pub(super) mesh: Supercluster,
+    pub(super) wishes: Hearing,
+    pub(super) census: Arc<Census>,
+}
+
+impl ServerKeeper {
+    /// Restarts nats-servers whenever they die, unless they are to be dead, and ends them in good
+    /// order.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::new();
+        let mut ending = self.wishes.clone();
+        loop {
+            let is_started = tokio::select! { biased;
+                // The half-started process is ended below.
+                () = ending.end() => break,
+                made = self.make_so(&mut backoff) => made,
+            };
+            match is_started {
+                Ok(true) => talk("all nats-servers run again"),
+                Ok(false) => tokio::select! { biased;
+                    // A wish first: it may explain a death.
+                    () = self.wishes.changed() => {}
+                    error = self.mesh.exited() => report("the mesh", &error),
+                },
+                Err(error) => report("the mesh", &error),
+            }
+        }
+        if let Err(error) = self.mesh.shutdown().await {
+            report("the mesh", &error);
+        }
+    }
+
+    /// Kills what is to be dead, and starts what is to run. Answers whether it started something.
+    async fn make_so(&mut self, backoff: &mut Backoff) -> Result<bool, Error> {
+        let names: Vec<String> =
+            self.mesh.regions().iter().map(Region::name).map(str::to_owned).collect();
+        let mut missing = Vec::new();
+        for region in &names {
+            let wish = self.wishes.now(region);
+            let server = self.mesh.region_mut(region)?.server_mut();
+            if wish == Wish::Dead && server.is_running() {
+                server.kill().await?;
+                talk(&format!("{} is killed", server_name(region)));
+            } else if wish == Wish::Run && !server.is_running() {
+                missing.push(region);
+            }
+            let pid = server.is_running().then(|| server.pid()).flatten();
+            self.census.note(&server_name(region), pid);
+        }
+        if missing.is_empty() {
+            return Ok(false);
         }
         let wait = backoff.on_death();
+        talk(&format!("starting what is missing again in {} ms", wait.as_millis()));
         tokio::select! { biased;
-            // As for edges.
-            () = stop.ordered() => break,
-            restarted = restart_dead(&mut mesh, wait) => match restarted {
-                Ok(()) => talk("all nats-servers run again"),
-                Err(error) => report("the mesh", &error),
-            },
+            // Somebody else may be wished dead meanwhile.
+            () = self.wishes.changed() => return Ok(false),
+            () = sleep(wait) => {}
+        }
+        for region in missing {
+            self.mesh.restart_region(region).await?;
+            let pid = self.mesh.region(region)?.server().pid();
+            self.census.note(&server_name(region), pid);
         }
         backoff.on_start();
+        Ok(true)
     }
-    if let Err(error) = mesh.shutdown().await {
-        report("the mesh", &error);
-    }
-}
-
-async fn restart_dead(mesh: &mut Supercluster, wait: Duration) -> Result<(), Error> {
-    talk(&format!("starting what is missing again in {} ms", wait.as_millis()));
-    sleep(wait).await;
-    let names: Vec<String> = mesh.regions().iter().map(Region::name).map(str::to_owned).collect();
-    for name in names {
-        if !mesh.region_mut(&name)?.server_mut().is_running() {
-            mesh.restart_region(&name).await?;
-        }
-    }
-    Ok(())
 }
 
 fn report(id: &str, error: &Error) {

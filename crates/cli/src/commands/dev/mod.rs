@@ -2,17 +2,20 @@
 
 mod announcement;
 mod backoff;
+mod control;
 mod edge_file;
 mod keeper;
 mod regions;
+mod wishes;
 
 use crate::commands::streams;
 use crate::exit::{Error, Exit};
 use crate::signals::Signals;
 use crate::terminal::{self, talk};
 use announcement::{Announcement, EdgeInfo, RegionInfo, ws_url};
+use control::{Control, ControlRegion};
 use edge_file::EdgeFile;
-use keeper::Stop;
+use keeper::{EdgeKeeper, ServerKeeper};
 use meridian_local::{
     EDGES_MAX, EdgeProcess, Error as LocalError, Links, MeshPorts, NatsWebSocket, Region,
     Supercluster, SuperclusterOptions,
@@ -22,8 +25,11 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use wishes::{Census, Hearing, Wishes};
 
 /// Run a mesh of several regions on this machine.
 ///
@@ -60,10 +66,28 @@ pub(crate) struct Arguments {
 
 /// The running processes, in the order in which they stop.
 struct Running {
-    stop_edges: watch::Sender<bool>,
+    control: JoinHandle<()>,
+    edge_wishes: watch::Sender<Wishes>,
     edges: Vec<JoinHandle<()>>,
-    stop_servers: watch::Sender<bool>,
+    server_wishes: watch::Sender<Wishes>,
     servers: JoinHandle<()>,
+}
+
+/// What there is before anything is kept.
+struct Started {
+    mesh: Supercluster,
+    edges: Vec<StartedEdge>,
+    control: TcpListener,
+    token: String,
+    rtt_ms: u64,
+}
+
+/// An edge that serves.
+struct StartedEdge {
+    id: String,
+    region: String,
+    public_port: u16,
+    process: EdgeProcess,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
@@ -85,10 +109,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     };
     // Whatever has started by then is killed if a signal comes, or if something fails.
     let mesh = signals.race(Supercluster::start(options)).await?;
-    let (edges, announcement) = signals.race(start_edges(&mesh)).await?;
+    let (control, token) = (listen_for_orders(&mesh).await?, control::new_token());
+    let (edges, announcement) = signals.race(start_edges(&mesh, arguments.rtt_ms, &token)).await?;
     signals.race(make_streams(&mesh)).await?;
 
-    let running = Running::keep(mesh, edges);
+    let rtt_ms = arguments.rtt_ms;
+    let running = Running::keep(Started { mesh, edges, control, token, rtt_ms });
     let text = match arguments.json {
         true => announcement.to_json(),
         false => announcement.to_table(&state_dir),
@@ -104,13 +130,39 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
 }
 
 impl Running {
-    fn keep(mesh: Supercluster, edges: Vec<(String, EdgeProcess)>) -> Self {
-        let (stop_edges, edges_stop) = Stop::channel();
-        let (stop_servers, servers_stop) = Stop::channel();
-        let keep = |(id, edge)| tokio::spawn(keeper::keep_edge(id, edge, edges_stop.clone()));
+    fn keep(started: Started) -> Self {
+        let Started { mesh, edges, control, token, rtt_ms } = started;
+        let (edge_wishes, edges_hear) = Hearing::channel();
+        let (server_wishes, servers_hear) = Hearing::channel();
+        let census = Arc::new(Census::new());
+        let regions = mesh.regions().iter().map(|region| ControlRegion {
+            name: region.name().to_owned(),
+            edges: edges
+                .iter()
+                .filter(|edge| edge.region == region.name())
+                .map(|edge| (edge.id.clone(), edge.public_port))
+                .collect(),
+        });
+        let served = Control {
+            token,
+            rtt_ms,
+            regions: regions.collect(),
+            wishes: vec![edge_wishes.clone(), server_wishes.clone()],
+            census: Arc::clone(&census),
+        };
+        let keep = |StartedEdge { id, region, process: edge, .. }| {
+            let (wishes, census) = (edges_hear.clone(), Arc::clone(&census));
+            tokio::spawn(EdgeKeeper { id, region, edge, wishes, census }.run())
+        };
         let edges = edges.into_iter().map(keep).collect();
-        let servers = tokio::spawn(keeper::keep_servers(mesh, servers_stop));
-        Self { stop_edges, edges, stop_servers, servers }
+        let keeper = ServerKeeper { mesh, wishes: servers_hear, census };
+        Self {
+            control: tokio::spawn(control::run(control, Arc::new(served))),
+            edge_wishes,
+            edges,
+            server_wishes,
+            servers: tokio::spawn(keeper.run()),
+        }
     }
 
     /// Ends the edges while their servers still run, so that they can say goodbye; then those.
@@ -118,13 +170,22 @@ impl Running {
         let ended = |result: Result<(), tokio::task::JoinError>| {
             result.map_err(|error| Error::Runtime(io::Error::other(error)))
         };
-        self.stop_edges.send_replace(true);
+        // Nobody gives orders any more.
+        self.control.abort();
+        self.edge_wishes.send_modify(|wishes| wishes.is_ending = true);
         for edge in self.edges {
             ended(edge.await)?;
         }
-        self.stop_servers.send_replace(true);
+        self.server_wishes.send_modify(|wishes| wishes.is_ending = true);
         ended(self.servers.await)
     }
+}
+
+/// Binds the control listener beside the first region's ports.
+async fn listen_for_orders(mesh: &Supercluster) -> Result<TcpListener, Error> {
+    let port = mesh.regions()[0].ports().dev_control;
+    let failed = |source| LocalError::Io { action: format!("listen on port {port}"), source };
+    Ok(control::listen(port).await.map_err(failed)?)
 }
 
 /// Makes the durable namespaces' streams, once JetStream has a leader.
@@ -139,12 +200,17 @@ async fn make_streams(mesh: &Supercluster) -> Result<(), Error> {
 /// Writes each edge's file, starts it, and waits until it is ready.
 async fn start_edges(
     mesh: &Supercluster,
-) -> Result<(Vec<(String, EdgeProcess)>, Announcement), Error> {
+    rtt_ms: u64,
+    token: &str,
+) -> Result<(Vec<StartedEdge>, Announcement), Error> {
     let binary = std::env::current_exe()
         .map_err(|source| LocalError::Io { action: "find this program".into(), source })?;
-    let first_edge =
-        |region: &Region| (region.name().to_owned(), ws_url(region.ports().edges[0].public));
-    let pages: Vec<(String, String)> = mesh.regions().iter().map(first_edge).collect();
+    let first_edge = |region: &Region| {
+        let url = ws_url(region.ports().edges[0].public);
+        (region.name().to_owned(), url, region.nats_url())
+    };
+    let pages: Vec<_> = mesh.regions().iter().map(first_edge).collect();
+    let control = format!("http://127.0.0.1:{}", mesh.regions()[0].ports().dev_control);
     let mut edges = Vec::new();
     let mut regions = Vec::new();
     for region in mesh.regions() {
@@ -158,14 +224,17 @@ async fn start_edges(
                 admin_port: ports.admin,
                 nats_url: &region.nats_edge_url(),
                 regions: &pages,
+                rtt_ms,
+                control: (&control, token),
             };
             let config_path = region.directory().join(format!("{id}.toml"));
             write(&config_path, &file.render())?;
             let log_path = region.directory().join(format!("{id}.log"));
             let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin));
-            let edge = EdgeProcess::start(&binary, config_path, log_path, admin).await?;
-            infos.push(EdgeInfo::new(id.clone(), ports.public, ports.admin, edge.pid()));
-            edges.push((id, edge));
+            let process = EdgeProcess::start(&binary, config_path, log_path, admin).await?;
+            infos.push(EdgeInfo::new(id.clone(), ports.public, ports.admin, process.pid()));
+            let (region, public_port) = (region.name().to_owned(), ports.public);
+            edges.push(StartedEdge { id, region, public_port, process });
         }
         regions.push(region_info(region, infos));
     }

@@ -1,0 +1,33 @@
+// Builds the demo page into crates/edge/src/page/built/, which the edge embeds, so that `cargo build`
+// needs no Node. With --check it only compares: the committed files must be what this makes.
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { build } from "esbuild";
+
+const TO = "../../crates/edge/src/page/built";
+const made = new Map(["index.html", "icon.svg"].map((name) => [name, readFileSync(`demo/${name}`)]));
+const { outputFiles } = await build({
+  entryPoints: ["demo/demo.ts", "demo/demo.css"],
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2020",
+  // Only names that begin with an underscore, as for the client itself.
+  mangleProps: /^_/,
+  outdir: "/",
+  write: false,
+});
+for (const { path, contents } of outputFiles) made.set(path.slice(1), Buffer.from(contents));
+
+const isChecked = process.argv.includes("--check");
+if (!isChecked) mkdirSync(TO, { recursive: true });
+for (const [name, bytes] of made) {
+  const path = `${TO}/${name}`;
+  if (!isChecked) {
+    writeFileSync(path, bytes);
+  } else if (!existsSync(path) || !bytes.equals(readFileSync(path))) {
+    console.error(`${path} is not what sdk/js/demo makes: run \`npm run demo\` in sdk/js and commit it`);
+    process.exitCode = 1;
+  }
+  console.log(`${name}: ${bytes.length} bytes`);
+}
