@@ -15,8 +15,16 @@ const HEARD_MS_MAX: u64 = 3_000;
 /// always on their way.
 const LAG_MAX: u64 = 256;
 
-/// How long something must be wrong before it is told. One slow answer alarms nobody.
-const WRONG_MS: u64 = 1_000;
+/// How long a copy must look stale before that is told: a mirror that is made anew hears of home
+/// within 2 s, and messages that are late by so much trouble nobody.
+const STALE_MS: u64 = 3_000;
+
+/// How long home must be silent before that is told. One slow answer alarms nobody, and whoever
+/// publishes meanwhile waits in vain.
+const LOST_MS: u64 = 1_000;
+
+/// How long there must be no meta leader before that is told.
+pub const LEADERLESS_MS: u64 = 1_000;
 
 /// How long a copy must be well again before that is told: a mirror that catches up comes and goes.
 const WELL_MS: u64 = 2_000;
@@ -99,8 +107,8 @@ struct Watched {
     readonly: Lasting<()>,
     /// The mirror's newest message at the last look.
     last_seq: Option<u64>,
-    /// Whether a copy was ever seen. Before that nobody knows whether there is a home, and the
-    /// servers answer for themselves.
+    /// Whether a copy was ever seen. Before that no client can subscribe, nobody knows whether
+    /// there is a home, and the servers answer for themselves.
     is_seen: bool,
 }
 
@@ -135,16 +143,16 @@ impl CopyWatch {
     /// Takes in one look.
     pub fn note(&mut self, namespace: &str, look: Look, probe: Probe, now_ms: u64) {
         let watched = self.namespaces.entry(namespace.to_owned()).or_default();
-        let why = why_stale(look, watched.last_seq);
-        watched.stale.note(why, WELL_MS, now_ms);
+        watched.is_seen |= !matches!(look, Look::Silent | Look::Missing);
+        let why = why_stale(look, watched.last_seq).filter(|_| watched.is_seen);
+        watched.stale.note(why, STALE_MS, WELL_MS, now_ms);
         watched.last_seq = match look {
             Look::Mirror { last_seq, .. } => Some(last_seq),
             _ => None,
         };
-        watched.is_seen |= !matches!(look, Look::Silent | Look::Missing);
         let is_lost = watched.is_seen && look.needs_probe() && probe == Probe::Silent;
         // Over at the first answer: no publish is refused that could work.
-        watched.readonly.note(is_lost.then_some(()), 0, now_ms);
+        watched.readonly.note(is_lost.then_some(()), LOST_MS, 0, now_ms);
     }
 
     /// What is told of a namespace.
@@ -167,8 +175,9 @@ impl CopyWatch {
 }
 
 impl<T: Copy> Lasting<T> {
-    /// Takes in what is wrong now, if anything. It is over after `well_ms` without.
-    pub fn note(&mut self, wrong: Option<T>, well_ms: u64, now_ms: u64) {
+    /// Takes in what is wrong now, if anything. It is told once it lasts `wrong_ms`, and over after
+    /// `well_ms` without.
+    pub fn note(&mut self, wrong: Option<T>, wrong_ms: u64, well_ms: u64, now_ms: u64) {
         let Some(what) = wrong else {
             self.suspected_at_ms = None;
             let well_at_ms = *self.well_at_ms.get_or_insert(now_ms);
@@ -181,7 +190,7 @@ impl<T: Copy> Lasting<T> {
         let since_ms = *self.suspected_at_ms.get_or_insert(now_ms);
         match &mut self.told {
             Some(told) => told.what = what,
-            None if now_ms.saturating_sub(since_ms) >= WRONG_MS => {
+            None if now_ms.saturating_sub(since_ms) >= wrong_ms => {
                 self.told = Some(Since { what, since_ms });
             }
             None => {}
@@ -241,11 +250,12 @@ mod tests {
         Look::Mirror { lag, last_seq, heard_ms }
     }
 
-    /// One look a second at the namespace `n`; what is told after each.
+    /// What is told after each look: one a second, behind a first one at which all was well.
     fn told(looks: &[(Look, Probe)]) -> Vec<(Option<Why>, bool)> {
         let mut watch = CopyWatch::default();
-        let each = looks.iter().enumerate().map(|(second, (look, probe))| {
-            watch.note("n", *look, *probe, second as u64 * 1_000);
+        watch.note("n", FRESH, Probe::NotAsked, 0);
+        let each = looks.iter().enumerate().map(|(before, (look, probe))| {
+            watch.note("n", *look, *probe, (before as u64 + 1) * 1_000);
             let state = watch.state("n");
             (state.stale.map(|stale| stale.what), state.readonly.is_some())
         });
@@ -257,58 +267,60 @@ mod tests {
         told(&looks).into_iter().map(|(why, _)| why).collect()
     }
 
+    /// After so many looks without, the same thing is told.
+    fn from_the(count: usize, looks: usize, why: Why) -> Vec<Option<Why>> {
+        (1..=looks).map(|look| (look >= count).then_some(why)).collect()
+    }
+
     #[test]
     fn a_restarted_mirror_is_stale_although_it_says_that_it_has_no_lag() {
         let restarted = mirror(0, 7, None);
-        assert_eq!(stale(&[restarted, restarted]), [None, Some(Why::Unheard)]);
-        let silent = |ms| mirror(0, 7, Some(ms));
-        let unheard = [silent(3_000), silent(3_001), silent(4_001)];
-        assert_eq!(stale(&unheard), [None, None, Some(Why::Unheard)]);
+        assert_eq!(stale(&[restarted; 5]), from_the(4, 5, Why::Unheard));
+        let unheard = [3_000, 3_001, 4_001, 5_001, 6_001].map(|ms| mirror(0, 7, Some(ms)));
+        assert_eq!(stale(&unheard), from_the(5, 5, Why::Unheard));
     }
 
     #[test]
     fn lag_counts_when_it_is_large_or_does_not_shrink() {
         let under_load = [mirror(9, 1, Some(1)), mirror(9, 2, Some(1)), mirror(256, 3, Some(1))];
         assert_eq!(stale(&under_load), [None, None, None]);
-        let large = [mirror(257, 1, Some(1)), mirror(257, 2, Some(1))];
-        assert_eq!(stale(&large), [None, Some(Why::Behind)]);
-        let stuck = [mirror(1, 5, Some(1)); 3];
-        assert_eq!(stale(&stuck), [None, None, Some(Why::Behind)]);
+        let large = [8, 9, 10, 11].map(|last_seq| mirror(257, last_seq, Some(1)));
+        assert_eq!(stale(&large), from_the(4, 4, Why::Behind));
+        assert_eq!(stale(&[mirror(1, 9, Some(1)); 5]), from_the(5, 5, Why::Behind));
     }
 
     #[test]
     fn one_bad_look_is_not_told_and_one_good_look_ends_nothing() {
-        assert_eq!(stale(&[Look::Silent, FRESH, Look::Silent]), [None, None, None]);
-        let looks = [Look::Missing, Look::Silent, FRESH, Look::Silent, FRESH, FRESH, FRESH];
-        let silent = Some(Why::Silent);
-        assert_eq!(stale(&looks), [None, silent, silent, silent, silent, silent, None]);
-        assert_eq!(stale(&[Look::Retired, Look::Retired]), [None, Some(Why::Retired)]);
-        assert_eq!(stale(&[Look::Home, Look::Home]), [None, None]);
+        let bad = Look::Silent;
+        assert_eq!(stale(&[bad, bad, bad, FRESH, bad, bad, bad]), [None; 7]);
+        let looks = [Look::Missing, bad, bad, bad, FRESH, bad, FRESH, FRESH, FRESH];
+        let told = Some(Why::Silent);
+        assert_eq!(stale(&looks), [None, None, None, told, told, told, told, told, None]);
+        assert_eq!(stale(&[Look::Retired; 4]), from_the(4, 4, Why::Retired));
+        assert_eq!(stale(&[Look::Home; 4]), [None; 4]);
     }
 
     #[test]
     fn home_is_lost_only_when_neither_the_mirror_nor_a_probe_hears_it() {
         let unheard = mirror(0, 7, Some(9_000));
-        let lost = [(unheard, Probe::Silent); 2];
-        assert_eq!(told(&lost)[1], (Some(Why::Unheard), true));
+        let lost = told(&[(unheard, Probe::Silent); 4]);
+        assert_eq!((lost[0], lost[1]), ((None, false), (None, true)));
+        assert_eq!(lost[3], (Some(Why::Unheard), true));
         // A mirror that is stuck for itself keeps nobody from publishing.
-        let wedged = [(unheard, Probe::Answered); 2];
-        assert_eq!(told(&wedged)[1], (Some(Why::Unheard), false));
+        assert_eq!(told(&[(unheard, Probe::Answered); 4])[3], (Some(Why::Unheard), false));
         // An edge that may not ask home believes the mirror.
-        let mute = [(FRESH, Probe::Silent); 2];
-        assert_eq!(told(&mute)[1], (None, false));
-        let silent = (Look::Silent, Probe::Silent);
-        let own_copy_was_home = [(Look::Home, Probe::NotAsked), silent, silent];
-        assert_eq!(told(&own_copy_was_home)[2], (Some(Why::Silent), true));
+        assert_eq!(told(&[(FRESH, Probe::Silent); 4])[3], (None, false));
+        // The copy was home, and is silent.
+        assert_eq!(told(&[(Look::Silent, Probe::Silent); 4])[3], (Some(Why::Silent), true));
     }
 
     #[test]
-    fn a_home_that_was_never_seen_is_not_lost() {
-        let missing = (Look::Missing, Probe::Silent);
-        let silent = (Look::Silent, Probe::Silent);
-        let told: Vec<bool> =
-            told(&[missing, missing, silent, silent]).iter().map(|t| t.1).collect();
-        assert_eq!(told, [false; 4]);
+    fn of_a_copy_that_was_never_seen_nothing_is_told() {
+        let mut watch = CopyWatch::default();
+        for (look, now_ms) in [(Look::Missing, 0), (Look::Silent, 5_000), (Look::Missing, 9_000)] {
+            watch.note("n", look, Probe::Silent, now_ms);
+            assert_eq!(watch.state("n"), CopyState::default());
+        }
     }
 
     #[test]
@@ -324,7 +336,7 @@ mod tests {
         let mut watch = CopyWatch::default();
         assert_eq!(watch.state("n"), CopyState::default());
         assert!(!watch.is_uneasy());
-        for now_ms in [500, 1_000, 1_500, 9_000] {
+        for now_ms in [500, 1_000, 1_500, 3_500, 9_000] {
             watch.note("n", Look::Retired, Probe::Silent, now_ms);
             assert!(watch.is_uneasy());
         }

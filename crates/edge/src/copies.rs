@@ -6,7 +6,7 @@
 
 use crate::shard::Orders;
 use futures_util::future::join_all;
-use meridian_core::copies::{CopyState, CopyWatch, Lasting, Look, Probe};
+use meridian_core::copies::{CopyState, CopyWatch, LEADERLESS_MS, Lasting, Look, Probe};
 use meridian_nats::Control;
 use meridian_nats::streams::{
     CopyStatus, DurableNamespace, Error, Streams, copy_name, home_stream_name,
@@ -164,7 +164,8 @@ impl<'a> Watching<'a> {
         }
         let has_leader = self.streams.has_meta_leader().await.ok();
         let was_told = self.leaderless.told().is_some();
-        self.leaderless.note((has_leader == Some(false)).then_some(()), 0, now_ms);
+        let is_leaderless = has_leader == Some(false);
+        self.leaderless.note(is_leaderless.then_some(()), LEADERLESS_MS, 0, now_ms);
         let is_told = self.leaderless.told().is_some();
         if is_told && !was_told {
             warn!("JetStream has no meta leader: no stream can be made, changed or promoted");

@@ -3,7 +3,7 @@
 use meridian_nats::streams::{Confirm, Error};
 use serde_json::{Value, json};
 
-use crate::mesh::{Mesh, REGIONS, next, orders};
+use crate::mesh::{Mesh, REGIONS, eventually, next, orders};
 
 /// A stream's configuration, by a client that is not ours.
 async fn config(client: &async_nats::Client, stream: &str) -> Value {
@@ -97,4 +97,30 @@ async fn plain_messages_are_mirrored_and_republished_with_their_origins_sequence
     assert!(home.messages >= 21);
     // The mirror reads home by a consumer that does not count.
     assert_eq!((home.consumers, status.consumers), (0, 0));
+}
+
+#[tokio::test]
+async fn a_new_mirror_tells_nobody_of_what_was_stored_before() {
+    let mesh = Mesh::start().await;
+    let without_ap = mesh.plan(&orders(), &["eu", "us"]).await;
+    mesh.streams.apply(&without_ap, Confirm::No).await.unwrap();
+    let client = mesh.client("us").await;
+    mesh.publish_first(&client, "orders.old").await;
+    for _ in 0..500 {
+        client.publish("orders.old", "old".into()).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    eventually("all is stored", async || mesh.status("ORDERS_1").await.messages > 500).await;
+    let ap = mesh.client("ap").await;
+    let mut live = ap.subscribe("_mrd.reg.ap.orders.>").await.unwrap();
+    ap.flush().await.unwrap();
+
+    let applied = mesh.apply(&orders()).await;
+    assert_eq!(applied.created, ["ORDERS_1_ap"]);
+    let (home, copy) = (mesh.status("ORDERS_1").await, mesh.status("ORDERS_1_ap").await);
+    assert_eq!((copy.last_seq, &copy.epoch), (home.last_seq, &home.epoch), "it is filled");
+    assert!(mesh.plan(&orders(), &REGIONS).await.is_empty());
+    client.publish("orders.new", "new".into()).await.unwrap();
+    let first = next(&mut live).await;
+    assert_eq!(first.subject.as_str(), "_mrd.reg.ap.orders.new");
 }
