@@ -90,7 +90,7 @@ figures: tools ## What is promised of durable namespaces, measured in full (FIGU
 
 fuzz: ## Each fuzz target for a minute; needs a nightly compiler
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	@set -e; for target in frame_guard client_message client_binary filter delivered_message; do \
+	@set -e; for target in frame_guard client_message client_binary filter delivered_message permission; do \
 	    mkdir -p fuzz/target/corpus/$$target; \
 	    cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5; \

@@ -9,6 +9,7 @@ pub mod durable;
 pub mod interest;
 pub mod namespace;
 pub mod outbox;
+pub mod permission;
 pub mod policy;
 pub mod rate;
 pub mod regions;

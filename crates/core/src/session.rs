@@ -13,21 +13,24 @@ mod start;
 #[cfg(test)]
 mod tests;
 
-pub use on_connect::{Greeting, greet};
+pub use on_connect::{Credentials, Greeting, greet};
 pub use on_history::{HistoryPage, HistoryPlace};
 pub use outbound::Outbound;
 pub use start::{From, Recover, Start};
 
 use crate::interest::{Interest, Wishes};
+use crate::permission::{Grant, Verb, Verdict};
 use crate::policy::Policy;
 use crate::rate::TokenBucket;
 use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
-use meridian_proto::{ErrorCode, Filter};
+use meridian_proto::{ErrorCode, Filter, Subject};
 
 /// Owned by its connection. Small, because there are many.
 #[derive(Debug)]
 pub struct Session {
+    /// What the token gave; without tokens, everything that namespaces offer.
+    grant: Option<Box<Grant>>,
     /// Subscription ids held, pending ones included.
     subscriptions: Vec<u32>,
     /// Those of them whose reply has to say that nothing was recovered.
@@ -183,15 +186,33 @@ impl Session {
             Body::Connect(_) => Err(Failure::new(ErrorCode::BadRequest, "already connected")),
             Body::Subscribe(body) => self.on_subscribe(id, body, interest, moment),
             Body::Unsubscribe(body) => self.on_unsubscribe(id, body),
-            Body::Publish(body) => on_publish::on_publish(id, body, moment),
-            Body::Request(body) => on_request::on_request(id, body, moment),
-            Body::History(body) => on_history::on_history(id, body, moment),
+            Body::Publish(body) => self.on_publish(id, body, moment),
+            Body::Request(body) => self.on_request(id, body, moment),
+            Body::History(body) => self.on_history(id, body, moment),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
                 Err(failure.hint("this edge serves ephemeral namespaces only"))
             }
         };
         decided.unwrap_or_else(|failure| Effect::Send(Item::Error(id, failure)))
+    }
+
+    /// When the session ends unless its token is renewed, in s of Unix time.
+    #[must_use]
+    pub fn expires_at_s(&self) -> Option<u64> {
+        self.grant.as_ref().map(|grant| grant.expires_at_s)
+    }
+
+    /// Whether the token allows every subject of a filter. The namespace has been asked.
+    fn allow_filter(&self, verb: Verb, filter: &Filter) -> Result<(), Failure> {
+        let Some(grant) = &self.grant else { return Ok(()) };
+        judge(&grant.permissions.of_filter(verb, filter), filter.as_str())
+    }
+
+    /// Whether the token allows a subject. The namespace has been asked.
+    fn allow_subject(&self, verb: Verb, subject: &Subject) -> Result<(), Failure> {
+        let Some(grant) = &self.grant else { return Ok(()) };
+        judge(&grant.permissions.of_subject(verb, subject), subject.as_str())
     }
 
     /// Takes one control frame from their budget, which has the size of that of commands. False if
@@ -227,4 +248,13 @@ impl Session {
         };
         Ok(Effect::Unsubscribe(body.i, Item::Reply(id, Reply::Unsubscribe)))
     }
+}
+
+/// A verdict as a client is told it: the hint names the rule.
+fn judge(verdict: &Verdict<'_>, asked: &str) -> Result<(), Failure> {
+    if verdict.is_allowed() {
+        return Ok(());
+    }
+    let failure = Failure::new(ErrorCode::Forbidden, format!("not allowed: {asked}"));
+    Err(failure.hint(verdict.to_string()))
 }

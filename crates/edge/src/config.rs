@@ -11,6 +11,7 @@ mod tests;
 pub(crate) use check::is_name;
 pub use load::ConfigErrors;
 
+use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::{Policy, SessionLimits};
 use meridian_nats::streams::DurableNamespace;
 use meridian_proto::limits;
@@ -99,13 +100,43 @@ pub struct MeshSection {
 }
 
 /// Who may connect.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthSection {
     /// How clients prove who they are.
     pub mode: AuthMode,
     /// Whether `dev` mode may listen beyond loopback, where anybody could connect.
     pub allow_anonymous_beyond_loopback: bool,
+    /// How far clocks may differ, in s, at most 300: a token is taken this long before its `nbf`
+    /// and after its `exp`.
+    pub clock_skew_s: u64,
+    /// Whose tokens are taken, in `token` mode.
+    pub issuers: Vec<IssuerSection>,
+}
+
+/// An issuer of tokens. One of `key_file`, `key_env` and `jwks_file` holds its keys.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerSection {
+    /// What tokens say in `iss`.
+    pub issuer: String,
+    /// What tokens say in `aud`, or among others there.
+    pub audience: String,
+    /// What the key in `key_file` or `key_env` is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<KeyAlgorithm>,
+    /// The `kid` of that key. Without it, it is tried for every token of its algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// A file with a shared secret of at least 32 bytes, or with a public key in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+    /// The name of an environment variable with the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_env: Option<String>,
+    /// A file with a JWK set of public keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_file: Option<String>,
 }
 
 /// How clients prove who they are.
@@ -115,6 +146,8 @@ pub enum AuthMode {
     /// Not at all: everybody is anonymous.
     #[default]
     Dev,
+    /// By a signed token in `connect`.
+    Token,
 }
 
 /// What one client, and all of them together, may use.
@@ -352,6 +385,17 @@ impl Config {
         }
     }
 
+    /// What verifies tokens, in `token` mode. Reads the keys.
+    ///
+    /// # Errors
+    /// Every mistake, with its place.
+    pub fn authenticator(&self) -> Result<Option<Authenticator>, Vec<String>> {
+        match self.auth.mode {
+            AuthMode::Dev => Ok(None),
+            AuthMode::Token => Authenticator::new(&self.auth).map(Some),
+        }
+    }
+
     /// How many shards to run.
     #[must_use]
     pub fn shard_count(&self) -> usize {
@@ -390,6 +434,18 @@ impl Default for MeshSection {
     fn default() -> Self {
         // Two heartbeats lost and half a second of delay: clients know within 3 s of a cut.
         Self { regions: Vec::new(), silence_ms: 2_500 }
+    }
+}
+
+impl Default for AuthSection {
+    fn default() -> Self {
+        Self {
+            mode: AuthMode::Dev,
+            allow_anonymous_beyond_loopback: false,
+            // Machines that synchronise their clocks differ by less than a second.
+            clock_skew_s: 30,
+            issuers: Vec::new(),
+        }
     }
 }
 

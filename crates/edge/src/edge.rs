@@ -2,7 +2,8 @@
 //! the caller's runtime, and drains.
 
 use crate::admin;
-use crate::config::Config;
+use crate::auth;
+use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
 use crate::error::Error;
@@ -64,7 +65,8 @@ impl Edge {
             listeners.push(listen(public, send_buffer)?);
         }
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
-        let (orders, _) = watch::channel(Orders { tls, ..Orders::default() });
+        let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
+        let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
         let mut edge = Self {
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
@@ -116,6 +118,9 @@ impl Edge {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
         let control = tokio::spawn(control::run(config, orders, copies));
+        let keys = self.config.auth.mode == AuthMode::Token;
+        let keys = keys
+            .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
         let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let orders = self.orders.clone();
@@ -136,6 +141,9 @@ impl Edge {
         self.orders.send_modify(|orders| orders.drain = Some(Drain { window_ms }));
         let ended = failures.join().await;
         control.abort();
+        if let Some(keys) = keys {
+            keys.abort();
+        }
         admin.abort();
         certificate.abort();
         early.map_or(ended, Err)

@@ -25,6 +25,9 @@ pub enum Error {
     /// A thread, runtime or registration failed.
     #[error("cannot start: {0}: look at the limits on threads and descriptors")]
     Runtime(#[source] std::io::Error),
+    /// The keys for tokens cannot be read, though they could when the configuration was checked.
+    #[error("cannot read the keys for tokens: {}: look at the files", .0.join("; "))]
+    Keys(Vec<String>),
     /// NATS cannot be used as configured.
     #[error(transparent)]
     Nats(#[from] meridian_nats::Error),

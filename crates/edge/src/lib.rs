@@ -4,6 +4,7 @@
 //! `meridian-core`; this crate performs them. Called by the command line and the test kit.
 
 mod admin;
+pub mod auth;
 pub mod config;
 mod control;
 mod copies;

@@ -31,6 +31,7 @@ pub(crate) use connection::ConnectionKey;
 pub(crate) use orders::{Drain, Orders};
 pub(crate) use report::{Numbers, Report};
 
+use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::error::Error;
 use crate::page::Page;
@@ -125,6 +126,8 @@ pub(crate) struct Shard {
     pub(crate) scratch: RefCell<Box<[u8]>>,
     /// What does not work in the mesh, as last ordered.
     pub(crate) mesh: RefCell<Mesh>,
+    /// What verifies tokens, as last ordered.
+    pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
     pub(crate) counters: Counters,
     /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
@@ -218,6 +221,7 @@ impl Shard {
             wheel: RefCell::new(Wheel::new(0)),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             mesh: RefCell::default(),
+            authenticator: RefCell::default(),
             counters: Counters::default(),
             handshakes: Cell::new(0),
             tls: RefCell::default(),

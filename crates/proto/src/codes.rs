@@ -164,6 +164,8 @@ pub enum CloseCode {
     Shutdown = 3000,
     /// The edge drained this connection; the last `goaway` says where to go.
     Drained = 3001,
+    /// The token expired.
+    Expired = 3002,
     /// The client reads too slowly for its outbox.
     Slow = 3003,
     /// No `connect` in time, or nothing heard for two heartbeats.
@@ -172,6 +174,8 @@ pub enum CloseCode {
     Internal = 3006,
     /// The edge has more connections than it may hold.
     Overloaded = 3007,
+    /// The token is missing or not taken; the reason says why.
+    InvalidToken = 3500,
     /// A command that cannot be attributed: not a JSON object, or too many in a frame.
     BadProtocol = 3501,
     /// The subprotocol or version is not served here.
@@ -180,7 +184,7 @@ pub enum CloseCode {
 
 impl CloseCode {
     /// Every code that an edge sends, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Normal,
         Self::ProtocolError,
         Self::Unsupported,
@@ -189,10 +193,12 @@ impl CloseCode {
         Self::MessageTooBig,
         Self::Shutdown,
         Self::Drained,
+        Self::Expired,
         Self::Slow,
         Self::Stale,
         Self::Internal,
         Self::Overloaded,
+        Self::InvalidToken,
         Self::BadProtocol,
         Self::Version,
     ];
@@ -215,10 +221,12 @@ impl CloseCode {
             Self::MessageTooBig => "message too big",
             Self::Shutdown => "shutdown",
             Self::Drained => "drain",
+            Self::Expired => "token expired",
             Self::Slow => "slow",
             Self::Stale => "stale",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
+            Self::InvalidToken => "invalid token",
             Self::BadProtocol => "protocol error",
             Self::Version => "subprotocol not served",
         }
@@ -236,10 +244,12 @@ impl CloseCode {
             Self::MessageTooBig => "message_too_big",
             Self::Shutdown => "shutdown",
             Self::Drained => "drained",
+            Self::Expired => "expired",
             Self::Slow => "slow",
             Self::Stale => "stale",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
+            Self::InvalidToken => "invalid_token",
             Self::BadProtocol => "bad_protocol",
             Self::Version => "version",
         }

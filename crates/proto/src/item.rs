@@ -68,6 +68,12 @@ pub struct ConnectReply {
     pub ver: String,
     /// Heartbeat interval in s.
     pub ping: u32,
+    /// Who the token says that the client is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// When the edge will close the connection with 3002, in s of Unix time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
     /// The connection's limits.
     pub limits: Limits,
     /// Other edges, in the order to try them.

@@ -123,20 +123,26 @@ impl Filter {
     /// Whether some subject is matched by both filters.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let (mut left, mut right) = (self.tokens(), other.tokens());
-        loop {
-            match (left.next(), right.next()) {
-                (None, None) => return true,
-                (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
-                (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
-                (Some(a), Some(b)) if a == b => {}
-                _ => return false,
-            }
-        }
+        patterns_overlap(&self.0, &other.0)
     }
 
     fn tokens(&self) -> std::str::Split<'_, char> {
         self.0.split('.')
+    }
+}
+
+/// Whether some subject is matched by both patterns, which are well formed.
+#[must_use]
+pub fn patterns_overlap(left: &str, right: &str) -> bool {
+    let (mut left, mut right) = (left.split('.'), right.split('.'));
+    loop {
+        match (left.next(), right.next()) {
+            (None, None) => return true,
+            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (Some("*"), Some(_)) | (Some(_), Some("*")) => {}
+            (Some(a), Some(b)) if a == b => {}
+            _ => return false,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `connect`: a client identifies itself, or is refused. Makes the session.
 
 use super::{MeshNotices, Moment, Session};
+use crate::permission::Grant;
 use crate::rate::TokenBucket;
 use meridian_proto::command::{Body, Command, Connect};
 use meridian_proto::item::{ConnectReply, Failure, Item, Limits, Reply};
@@ -21,11 +22,30 @@ pub enum Greeting {
     Ignored,
     /// Send the item, then close.
     Refused(Item, CloseCode),
+    /// Send the item, then close with 3500 and this reason.
+    NotAdmitted(Item, String),
 }
 
-/// Decides the first command of a connection. `cid` becomes the connection's id.
+/// What a client's token came to.
+#[derive(Debug)]
+pub enum Credentials {
+    /// No tokens are asked for: everybody may do everything that namespaces offer.
+    NotAsked,
+    /// The token was taken.
+    Granted(Box<Grant>),
+    /// It was not, for this reason.
+    Refused(String),
+}
+
+/// Decides the first command of a connection. `cid` becomes the connection's id. `admit` is asked
+/// only about a well-formed `connect`.
 #[must_use]
-pub fn greet(command: Command, cid: String, moment: &Moment<'_>) -> Greeting {
+pub fn greet(
+    command: Command,
+    cid: String,
+    admit: impl FnOnce(&Connect) -> Credentials,
+    moment: &Moment<'_>,
+) -> Greeting {
     let id = command.id;
     let refuse = |code, msg: &str| {
         Greeting::Refused(Item::Error(id, Failure::new(code, msg)), CloseCode::BadProtocol)
@@ -36,7 +56,14 @@ pub fn greet(command: Command, cid: String, moment: &Moment<'_>) -> Greeting {
             let msg = format!("token, name or ver over {TOKEN_BYTES_MAX} bytes");
             refuse(ErrorCode::BadRequest, &msg)
         }
-        (Body::Connect(body), Some(id)) => welcome(id, &body, cid, moment),
+        (Body::Connect(body), Some(id)) => match admit(&body) {
+            Credentials::NotAsked => welcome(id, &body, cid, None, moment),
+            Credentials::Granted(grant) => welcome(id, &body, cid, Some(grant), moment),
+            Credentials::Refused(reason) => {
+                let failure = Failure::new(ErrorCode::Unauthorized, &reason);
+                Greeting::NotAdmitted(Item::Error(Some(id), failure), reason)
+            }
+        },
         (Body::Connect(_), None) => refuse(ErrorCode::BadRequest, "connect without an id"),
         _ => refuse(ErrorCode::Unauthorized, "the first command must be connect"),
     }
@@ -47,13 +74,22 @@ fn is_too_long(body: &Connect) -> bool {
     texts.into_iter().flatten().any(|text| text.len() > TOKEN_BYTES_MAX)
 }
 
-fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greeting {
+fn welcome(
+    id: u32,
+    body: &Connect,
+    cid: String,
+    grant: Option<Box<Grant>>,
+    moment: &Moment<'_>,
+) -> Greeting {
     let policy = moment.policy;
     let asked = FEATURES.into_iter().filter(|feature| body.feat.iter().any(|f| f == feature));
     let feat: Vec<String> = asked.map(String::from).collect();
     let wants_mesh = feat.iter().any(|feature| feature == "mesh");
     let ping = body.ping.unwrap_or(PING_S_DEFAULT).clamp(PING_S_RANGE.0, PING_S_RANGE.1);
+    let user = grant.as_ref().map(|grant| grant.identity.user.clone());
+    let expires = grant.as_ref().map(|grant| grant.expires_at_s);
     let session = Session {
+        grant,
         subscriptions: Vec::new(),
         recover_asked: Vec::new(),
         budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
@@ -67,6 +103,8 @@ fn welcome(id: u32, body: &Connect, cid: String, moment: &Moment<'_>) -> Greetin
         region: policy.region.clone(),
         ver: policy.version.clone(),
         ping,
+        user,
+        expires,
         limits: Limits {
             frame: policy.limits.message_bytes_max,
             subs: policy.limits.filters_max,

@@ -2,9 +2,10 @@
 
 use super::on_subscribe::{declared, wanted_headers};
 use super::start::SEQUENCE_MAX;
-use super::{Effect, Moment};
+use super::{Effect, Moment, Session};
 use crate::interest::Wishes;
 use crate::namespace::{Class, Replication, Retention};
+use crate::permission::Verb;
 use meridian_proto::command::{History, Position};
 use meridian_proto::item::Failure;
 use meridian_proto::limits::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX};
@@ -51,41 +52,53 @@ impl HistoryPlace {
     }
 }
 
-pub(super) fn on_history(
-    id: Option<u32>,
-    body: History,
-    moment: &Moment<'_>,
-) -> Result<Effect, Failure> {
-    let Some(id) = id else {
-        return Err(Failure::new(ErrorCode::BadRequest, "history without an id"));
-    };
-    let (filter, namespace) = declared(&body.f, moment)?;
-    if namespace.class == Class::Ephemeral {
-        let msg = format!("{filter} is ephemeral: nothing of it is stored");
-        return Err(Failure::new(ErrorCode::NotAvailable, msg));
-    }
-    let headers = wanted_headers(&body.hdr, namespace)?;
-    let wishes = Wishes { headers, trace: body.trace, ..Wishes::default() };
-    let limit = body.limit.unwrap_or(HISTORY_LIMIT_DEFAULT);
-    if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
-        let msg = format!("limit is outside 1 to {HISTORY_LIMIT_MAX}");
-        return Err(Failure::new(ErrorCode::Limit, msg));
-    }
-    let place = match (body.after, body.before) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::new(ErrorCode::BadRequest, "both after and before: send one"));
+impl Session {
+    pub(super) fn on_history(
+        &self,
+        id: Option<u32>,
+        body: History,
+        moment: &Moment<'_>,
+    ) -> Result<Effect, Failure> {
+        let Some(id) = id else {
+            return Err(Failure::new(ErrorCode::BadRequest, "history without an id"));
+        };
+        let (filter, namespace) = declared(&body.f, moment)?;
+        self.allow_filter(Verb::Hist, &filter)?;
+        if namespace.class == Class::Ephemeral {
+            let msg = format!("{filter} is ephemeral: nothing of it is stored");
+            return Err(Failure::new(ErrorCode::NotAvailable, msg));
         }
-        (Some(position), None) => HistoryPlace::After(position),
-        (None, Some(position)) => HistoryPlace::Before(position),
-        (None, None) => HistoryPlace::Newest,
-    };
-    if place.position().is_some_and(|position| position.q > SEQUENCE_MAX) {
-        return Err(Failure::new(ErrorCode::BadRequest, "q is over 2^53 - 1"));
+        let headers = wanted_headers(&body.hdr, namespace)?;
+        let wishes = Wishes { headers, trace: body.trace, ..Wishes::default() };
+        let limit = body.limit.unwrap_or(HISTORY_LIMIT_DEFAULT);
+        if !(1..=HISTORY_LIMIT_MAX).contains(&limit) {
+            let msg = format!("limit is outside 1 to {HISTORY_LIMIT_MAX}");
+            return Err(Failure::new(ErrorCode::Limit, msg));
+        }
+        let place = match (body.after, body.before) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::new(ErrorCode::BadRequest, "both after and before: send one"));
+            }
+            (Some(position), None) => HistoryPlace::After(position),
+            (None, Some(position)) => HistoryPlace::Before(position),
+            (None, None) => HistoryPlace::Newest,
+        };
+        if place.position().is_some_and(|position| position.q > SEQUENCE_MAX) {
+            return Err(Failure::new(ErrorCode::BadRequest, "q is over 2^53 - 1"));
+        }
+        if moment.payload_bytes_max.is_none() {
+            let msg = "this edge has lost its NATS servers";
+            return Err(Failure::new(ErrorCode::RegionUnreachable, msg));
+        }
+        let (retention, replication) = (namespace.retention, namespace.replication);
+        Ok(Effect::History(HistoryPage {
+            id,
+            filter,
+            place,
+            limit,
+            wishes,
+            retention,
+            replication,
+        }))
     }
-    if moment.payload_bytes_max.is_none() {
-        let msg = "this edge has lost its NATS servers";
-        return Err(Failure::new(ErrorCode::RegionUnreachable, msg));
-    }
-    let (retention, replication) = (namespace.retention, namespace.replication);
-    Ok(Effect::History(HistoryPage { id, filter, place, limit, wishes, retention, replication }))
 }

@@ -5,6 +5,7 @@ use super::start::start;
 use super::{Effect, Moment, Session};
 use crate::interest::{Interest, Wishes};
 use crate::namespace::Namespace;
+use crate::permission::Verb;
 use meridian_proto::command::Subscribe;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::HEADERS_MAX;
@@ -22,6 +23,7 @@ impl Session {
             return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id"));
         }
         let (filter, namespace) = declared(&body.f, moment)?;
+        self.allow_filter(Verb::Sub, &filter)?;
         let headers = wanted_headers(&body.hdr, namespace)?;
         // The edge knows the connection's wire and adds it.
         let wishes = Wishes { headers, trace: body.trace, ..Wishes::default() };

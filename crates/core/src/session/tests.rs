@@ -6,7 +6,7 @@ use crate::namespace::tests::namespace;
 use crate::namespace::{Class, Namespace, Namespaces, Permission};
 use crate::policy::SessionLimits;
 use meridian_proto::CloseCode;
-use meridian_proto::command::Position;
+use meridian_proto::command::{Connect, Position};
 use meridian_proto::json;
 
 fn policy() -> Policy {
@@ -33,13 +33,17 @@ fn moment(policy: &Policy) -> Moment<'_> {
     Moment { policy, now_ms: 0, payload_bytes_max: Some(1000) }
 }
 
+fn anonymous(_: &Connect) -> Credentials {
+    Credentials::NotAsked
+}
+
 fn command(line: &str) -> Command {
     json::commands(line).next().unwrap().unwrap()
 }
 
 fn session(policy: &Policy) -> Session {
     let first = command(r#"{"id":1,"connect":{"feat":["mesh","x"],"ping":1}}"#);
-    match greet(first, "c1".into(), &moment(policy)) {
+    match greet(first, "c1".into(), anonymous, &moment(policy)) {
         Greeting::Welcome(session, _) => *session,
         other => panic!("{other:?}"),
     }
@@ -61,7 +65,8 @@ fn refused(line: &str) -> ErrorCode {
 fn connect_answers_with_what_was_asked_for_and_is_served() {
     let policy = policy();
     let first = command(r#"{"id":1,"connect":{"feat":["mesh","x"],"ping":1}}"#);
-    let Greeting::Welcome(session, item) = greet(first, "c1".into(), &moment(&policy)) else {
+    let Greeting::Welcome(session, item) = greet(first, "c1".into(), anonymous, &moment(&policy))
+    else {
         panic!("refused");
     };
     let Item::Reply(1, Reply::Connect(reply)) = item else { panic!("{item:?}") };
@@ -75,16 +80,19 @@ fn connect_answers_with_what_was_asked_for_and_is_served() {
 fn whoever_does_not_connect_first_is_closed() {
     let policy = policy();
     for line in [r#"{"id":1,"subscribe":{"f":"open.a"}}"#, r#"{"connect":{}}"#] {
-        let greeting = greet(command(line), "c".into(), &moment(&policy));
+        let greeting = greet(command(line), "c".into(), anonymous, &moment(&policy));
         assert!(matches!(greeting, Greeting::Refused(_, CloseCode::BadProtocol)), "{line}");
     }
     let of_length = |length: usize| {
         let line = format!(r#"{{"id":1,"connect":{{"name":"{}"}}}}"#, "x".repeat(length));
-        greet(command(&line), "c".into(), &moment(&policy))
+        greet(command(&line), "c".into(), anonymous, &moment(&policy))
     };
     assert!(matches!(of_length(4096), Greeting::Welcome(..)));
     assert!(matches!(of_length(4097), Greeting::Refused(..)));
-    assert!(matches!(greet(command("{}"), "c".into(), &moment(&policy)), Greeting::Ignored));
+    assert!(matches!(
+        greet(command("{}"), "c".into(), anonymous, &moment(&policy)),
+        Greeting::Ignored
+    ));
     assert_eq!(refused(r#"{"id":2,"connect":{}}"#), ErrorCode::BadRequest);
 }
 

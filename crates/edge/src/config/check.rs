@@ -20,6 +20,9 @@ const SEND_BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// Two lost heartbeats; less would raise false alarms.
 const SILENCE_MS_MIN: u64 = 1_500;
 
+/// More would keep expired tokens alive, and hide a clock that is wrong.
+const CLOCK_SKEW_S_MAX: u64 = 300;
+
 /// More threads than this are a typing mistake.
 const SHARDS_MAX: usize = 256;
 
@@ -51,6 +54,19 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         let what = "would tell everybody how to kill regions: only for `meridian dev`, on loopback";
         wrong("demo.control", what.into());
     }
+    if config.auth.clock_skew_s > CLOCK_SKEW_S_MAX {
+        wrong(
+            "auth.clock_skew_s",
+            format!("{} is over {CLOCK_SKEW_S_MAX}", config.auth.clock_skew_s),
+        );
+    }
+    match (config.auth.mode, config.auth.issuers.is_empty()) {
+        (AuthMode::Dev, false) => {
+            wrong("auth.issuers", "dev mode reads no tokens: set auth.mode = \"token\"".into());
+        }
+        (AuthMode::Token, true) => wrong("auth.issuers", "empty: whose tokens are taken?".into()),
+        _ => {}
+    }
     if config.nats.servers.is_empty() {
         wrong("nats.servers", "empty: name the region's NATS servers".into());
     }
@@ -69,6 +85,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         let what = format!("{} is under {SILENCE_MS_MIN}", config.mesh.silence_ms);
         wrong("mesh.silence_ms", what);
     }
+    mistakes.extend(config.authenticator().err().unwrap_or_default());
     mistakes.extend(check_limits(&config.limits));
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);

@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::sink::Sink;
 use super::{ConnectionKey, Shard};
+use crate::auth::unix_time_s;
 use meridian_proto::CloseCode;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -21,6 +22,8 @@ pub(crate) enum Due {
     Heartbeat(ConnectionKey),
     /// A look whether its client still takes what waits.
     Stall(ConnectionKey),
+    /// A look at whether its token has expired.
+    Expiry(ConnectionKey),
 }
 
 /// Runs until the shard ends.
@@ -49,6 +52,22 @@ impl Shard {
         self.wheel.borrow_mut().schedule(Due::Stall(connection.key), delay_ms.div_ceil(1_000));
     }
 
+    /// Makes the end of a token due. The wheel may come earlier, and then looks again.
+    pub(super) fn schedule_expiry(&self, connection: &Connection, expires_at_s: u64) {
+        let delay_s = expires_at_s.saturating_sub(unix_time_s());
+        self.wheel.borrow_mut().schedule(Due::Expiry(connection.key), delay_s);
+    }
+
+    fn look_at_expiry(self: &Rc<Self>, connection: &Rc<Connection>) {
+        let expires_at_s =
+            connection.session.borrow().as_ref().and_then(|session| session.expires_at_s());
+        let Some(expires_at_s) = expires_at_s.filter(|_| connection.is_open()) else { return };
+        if expires_at_s <= unix_time_s() {
+            return connection.close(self, CloseCode::Expired);
+        }
+        self.schedule_expiry(connection, expires_at_s);
+    }
+
     fn on_second(self: &Rc<Self>) {
         let due = self.wheel.borrow_mut().due(u64::from(self.now_s()));
         for due in due {
@@ -68,6 +87,11 @@ impl Shard {
                 Due::Stall(key) => {
                     if let Some(connection) = self.connection(key) {
                         connection.look_for_stall(self);
+                    }
+                }
+                Due::Expiry(key) => {
+                    if let Some(connection) = self.connection(key) {
+                        self.look_at_expiry(&connection);
                     }
                 }
             }

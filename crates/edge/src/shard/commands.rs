@@ -4,13 +4,14 @@ use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
 use super::upstream::PendingAck;
+use crate::auth::{TokenError, unix_time_s};
 use meridian_core::Effect;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
-    Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
+    Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
 };
-use meridian_proto::command::{Ack, Command};
+use meridian_proto::command::{Ack, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
 use std::rc::Rc;
@@ -45,15 +46,22 @@ pub(super) fn perform(
 pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
     let moment = shard.moment();
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
-    match greet(command, cid, &moment) {
+    match greet(command, cid, |body| credentials(shard, body), &moment) {
         Greeting::Ignored => {}
         Greeting::Refused(item, code) => {
             connection.send(shard, &item);
             connection.close(shard, code);
         }
+        Greeting::NotAdmitted(item, reason) => {
+            connection.send(shard, &item);
+            connection.close_with(shard, CloseCode::InvalidToken, &reason);
+        }
         Greeting::Welcome(session, reply) => {
             let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
             shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
+            if let Some(expires_at_s) = session.expires_at_s() {
+                shard.schedule_expiry(connection, expires_at_s);
+            }
             *connection.session.borrow_mut() = Some(session);
             shard.counters.add_session();
             connection.send(shard, &reply);
@@ -62,6 +70,17 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
                 connection.send(shard, &Item::Mesh(mesh));
             }
         }
+    }
+}
+
+/// What the token of a `connect` comes to.
+fn credentials(shard: &Shard, body: &Connect) -> Credentials {
+    let authenticator = shard.authenticator.borrow();
+    let Some(authenticator) = authenticator.as_ref() else { return Credentials::NotAsked };
+    let token = body.token.as_deref().ok_or(TokenError::Missing);
+    match token.and_then(|token| authenticator.check(token, unix_time_s())) {
+        Ok(grant) => Credentials::Granted(Box::new(grant)),
+        Err(error) => Credentials::Refused(error.to_string()),
     }
 }
 

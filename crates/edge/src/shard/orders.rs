@@ -2,6 +2,7 @@
 
 use super::Shard;
 use super::connection::SharedItem;
+use crate::auth::Authenticator;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Failure, Item, Mesh};
 use meridian_proto::{ErrorCode, Subject};
@@ -24,6 +25,8 @@ pub(crate) struct Orders {
     pub(crate) epochs: BTreeMap<String, String>,
     /// How to serve TLS, if the public listener is to.
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// What verifies tokens, with its newest keys; none where no tokens are asked for.
+    pub(crate) authenticator: Option<Arc<Authenticator>>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
 }
@@ -38,8 +41,9 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let Orders { mesh, epochs, tls, drain } = orders.borrow_and_update().clone();
+        let Orders { mesh, epochs, tls, authenticator, drain } = orders.borrow_and_update().clone();
         shard.tls.borrow_mut().clone_from(&tls);
+        *shard.authenticator.borrow_mut() = authenticator;
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             return drain;

@@ -146,6 +146,8 @@ fn connect_reply(bytes: &[u8]) -> Result<ConnectReply, Malformed> {
         region: String::new(),
         ver: String::new(),
         ping: 0,
+        user: None,
+        expires: None,
         limits: Limits { frame: 0, subs: 0, cmds: 0 },
         alt: Vec::new(),
         feat: Vec::new(),
@@ -161,6 +163,8 @@ fn connect_reply(bytes: &[u8]) -> Result<ConnectReply, Malformed> {
             6 => reply.limits = limits(value.bytes(6)?)?,
             7 => reply.alt.push(value.text(7)?),
             8 => reply.feat.push(value.text(8)?),
+            9 => reply.user = Some(value.text(9)?),
+            10 => reply.expires = Some(value.number(10)?),
             _ => {}
         }
     }
@@ -414,6 +418,8 @@ fn write_connect(out: &mut Vec<u8>, body: &ConnectReply) {
     });
     write_texts(out, 7, &body.alt);
     write_texts(out, 8, &body.feat);
+    writer::text(out, 9, body.user.as_deref());
+    writer::optional_number(out, 10, body.expires);
 }
 
 fn write_error(out: &mut Vec<u8>, id: Option<u32>, body: &Failure) {

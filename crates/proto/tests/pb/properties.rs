@@ -117,11 +117,25 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn reply() -> impl Strategy<Value = Reply> {
     let (cid, limit) = (any::<String>, || 0..=u32::MAX as usize);
-    let connect = (cid(), cid(), cid(), cid(), any::<u32>(), limit(), limit(), words(), words())
-        .prop_map(|(cid, node, region, ver, ping, frame, subs, alt, feat)| {
-            let limits = Limits { frame, subs, cmds: 64 };
-            Reply::Connect(ConnectReply { cid, node, region, ver, ping, limits, alt, feat })
-        });
+    let token = (of("[a-z]{1,9}"), of(any::<u64>()));
+    let connect =
+        (cid(), cid(), cid(), cid(), any::<u32>(), limit(), limit(), words(), words(), token)
+            .prop_map(|(cid, node, region, ver, ping, frame, subs, alt, feat, token)| {
+                let limits = Limits { frame, subs, cmds: 64 };
+                let (user, expires) = token;
+                Reply::Connect(ConnectReply {
+                    cid,
+                    node,
+                    region,
+                    ver,
+                    ping,
+                    user,
+                    expires,
+                    limits,
+                    alt,
+                    feat,
+                })
+            });
     let number = || of(any::<u64>());
     let subscribe = (
         any::<u32>(),
