@@ -15,11 +15,18 @@ const EMPTY_PAGES_MAX: u32 = 12;
 /// waits until the filter has verified all of them.
 const AHEAD_MAX: usize = 256;
 
+/// How often a client that resumes waits for the filter to verify what the client has already: some
+/// 9 s. A filter whose mark cannot follow its stream may then show a message twice.
+const VERIFY_LOOKS_MAX: u32 = 16;
+
 /// Owned by one joining client.
 #[derive(Debug)]
 pub struct Replay {
     epoch: u32,
     reading: Reading,
+    /// The client's position: what the filter repairs below it, the client has from elsewhere.
+    has_upto: u64,
+    looks: u32,
     /// Messages read that the filter had not delivered: on their way to it, or lost. A client that
     /// is let in before it has them is shown them twice.
     ahead: Vec<(Box<[u8]>, u64)>,
@@ -121,6 +128,9 @@ impl Replay {
             Next::Verify(after)
         } else if is_ahead {
             Next::Repair
+        } else if standing.tails.verified() < self.has_upto && self.looks < VERIFY_LOOKS_MAX {
+            self.looks += 1;
+            Next::Verify(self.has_upto)
         } else {
             Next::HandOver { after, missed: self.reading.end() }
         }
@@ -176,6 +186,12 @@ impl Opening {
         Self { after, first: Vec::new(), recovered, count: None, replay: None, snapshot: None }
     }
 
+    /// The highest sequence delivered has moved while the copy was asked. Nobody is told to be
+    /// behind the position that the client came with, even if the filter is.
+    pub fn live_from(&mut self, highest: u64, position: u64) {
+        self.after = highest.max(position);
+    }
+
     /// After a position that the ring still reaches. `None` if it does not, or if the copy has
     /// dropped what would come out of it: what is erased is not shown again.
     #[must_use]
@@ -184,7 +200,7 @@ impl Opening {
         if start.tails.highest() < after || rest.iter().any(|sequence| *sequence < whole_from) {
             return None;
         }
-        let replay = Some(start.replay(after, after));
+        let replay = Some(start.replay(after, after, after));
         let (first, count) = (Vec::new(), Some(rest.len() as u64));
         Some(Self { after, first, recovered: Some(Ok(())), count, replay, snapshot: None })
     }
@@ -193,7 +209,7 @@ impl Opening {
     /// that page was read.
     #[must_use]
     pub fn by_page(start: &Start<'_>, after: u64, page: Page, whole_from: u64) -> Self {
-        let mut replay = start.replay(after, after);
+        let mut replay = start.replay(after, after, after);
         let count = page.count();
         replay.note(&page.messages, start.tails);
         let missed = replay.reading.page(&page, whole_from, |_| false);
@@ -212,7 +228,7 @@ impl Opening {
     /// dropped before.
     #[must_use]
     pub fn by_history(start: &Start<'_>, after: u64, page: Page) -> Self {
-        let mut replay = start.replay(after, start.tails.highest());
+        let mut replay = start.replay(after, start.tails.highest(), 0);
         let count = page.count();
         if count > REPLAY_MESSAGES_MAX {
             return Self::live(start, Some(Err(Why::Limit)));
@@ -231,7 +247,7 @@ impl Opening {
         // filter has to be audited to get there.
         let last = if page.pending > 0 { page.upto } else { page.last() };
         let after = last.unwrap_or(floor.min(start.tails.highest()));
-        let mut replay = start.replay(after, after);
+        let mut replay = start.replay(after, after, 0);
         replay.note(&page.messages, start.tails);
         let snapshot = Snapshot { upto: page.upto.unwrap_or(after), left: page.count() };
         let (count, replay, snapshot) = (Some(snapshot.left), Some(replay), Some(snapshot));
@@ -240,9 +256,10 @@ impl Opening {
 }
 
 impl Start<'_> {
-    fn replay(&self, after: u64, history_upto: u64) -> Replay {
+    fn replay(&self, after: u64, history_upto: u64, has_upto: u64) -> Replay {
         let reading = Reading::new(after, history_upto, self.span, self.retention);
-        Replay { epoch: self.epoch, reading, ahead: Vec::new(), ahead_upto: 0, empty: 0 }
+        let (ahead, ahead_upto, looks, empty) = (Vec::new(), 0, 0, 0);
+        Replay { epoch: self.epoch, reading, has_upto, looks, ahead, ahead_upto, empty }
     }
 }
 
@@ -273,6 +290,19 @@ mod tests {
         assert_eq!(replay.next(&anew), Next::Over);
         let end = Next::HandOver { after: 10, missed: None };
         assert_eq!(replay.next(&standing(&tails, 10)), end);
+    }
+
+    #[test]
+    fn a_client_that_has_what_the_filter_may_have_lost_waits_for_the_audit_but_not_for_ever() {
+        let mut tails = Tails::new(8);
+        tails.deliver("s.b", 12);
+        let mut replay = resumed(&tails, 10);
+        assert_eq!(replay.next(&standing(&tails, 10)), Next::Verify(10), "9 may come yet");
+        let mut verified = Tails::new(8);
+        verified.settle(12);
+        assert!(matches!(replay.next(&standing(&verified, 10)), Next::HandOver { .. }));
+        let looks = (0..VERIFY_LOOKS_MAX).map(|_| replay.next(&standing(&tails, 10)));
+        assert!(matches!(looks.last(), Some(Next::HandOver { .. })));
     }
 
     #[test]

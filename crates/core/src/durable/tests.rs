@@ -13,7 +13,10 @@ const EPOCH: u32 = 7;
 /// What somebody was shown and told, in its order.
 #[derive(Debug, Default)]
 struct Told {
+    /// Nothing up to here is shown.
     start: u64,
+    /// Everything above this is.
+    due_from: u64,
     shown: Vec<u64>,
     gaps: Vec<Missed>,
     /// What an exact filter's client takes for its position: everything up to here is accounted.
@@ -35,9 +38,11 @@ impl Told {
     fn check(&self, copy: &Copy, filter: &[usize], upto: u64) -> Result<(), TestCaseError> {
         let shown: BTreeSet<u64> = self.shown.iter().copied().collect();
         prop_assert_eq!(shown.len(), self.shown.len(), "twice: {:?}", self.shown);
+        let is_new = shown.first().is_none_or(|first| *first > self.start);
+        prop_assert!(is_new, "behind the position: {:?}", self);
         for sequence in copy.of(filter) {
             let is_told = self.gaps.iter().any(|gap| sequence > gap.after && sequence <= gap.upto);
-            let is_due = sequence > self.start && sequence <= upto;
+            let is_due = sequence > self.due_from && sequence <= upto;
             prop_assert!(
                 !is_due || shown.contains(&sequence) || is_told,
                 "{} lost in silence: {:?}",
@@ -176,13 +181,18 @@ impl Client {
         let start = Start { epoch: EPOCH, span: filter.span, retention, tails };
         let whole_from = copy.whole_from();
         let opening = Opening::by_ring(&start, after, &filter.ring, whole_from);
-        let opening = opening.unwrap_or_else(|| {
+        let mut opening = opening.unwrap_or_else(|| {
             let page = copy.page(replica, &filter.subjects, after, PAGE);
             Opening::by_page(&start, after, page, whole_from)
         });
-        let mut told = Told { start: after, position: after, ..Told::default() };
+        let mut told = Told { start: after, due_from: after, position: after, ..Told::default() };
         match opening.recovered {
-            Some(Err(why)) => told.gap(Missed { after, upto: opening.after, why }),
+            Some(Err(why)) => {
+                opening.live_from(tails.highest(), after);
+                told.gap(Missed { after, upto: opening.after, why });
+                // It begins anew, perhaps with what it has had already.
+                told.start = 0;
+            }
             _ => opening.first.iter().for_each(|stored| told.show(stored.sequence)),
         }
         Self { told, is_live: opening.replay.is_none(), replay: opening.replay }
@@ -203,8 +213,10 @@ impl Client {
                 }
             }
             Next::Verify(_) => {
-                filter.audit(copy, replica);
+                filter.audit(copy, 0);
                 filter.judge(copy);
+                // As it does when what it waits for does not come.
+                filter.is_live &= filter.audit.is_none();
             }
             Next::Repair => filter.is_live = false,
             Next::Wait => {}

@@ -22,10 +22,10 @@ const QUIET_AUDIT_S: u32 = 30;
 /// Most audits that one shard begins in a second.
 const AUDITS_PER_SECOND: usize = 64;
 
-/// How often an audit looks whether the messages that it found have arrived, and how many times:
-/// for 2 s, longer than any way from a region's copy to its edges.
-const LOOK: Duration = Duration::from_millis(200);
-const LOOKS_MAX: usize = 10;
+/// After how long an audit looks first whether the messages that it found have arrived; each time
+/// it waits twice as long. In all 2.5 s, longer than any way from a region's copy to its edges.
+const LOOK_FIRST: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 8;
 
 /// Pages that the audit of a filter with too many subjects reads, and then rests for a second: at
 /// most 4,096 messages a second. The mark of a filter with more falls behind.
@@ -59,7 +59,7 @@ impl Shard {
     async fn audit_now(self: &Rc<Self>, durable: &Rc<DurableFilter>) -> Result<(), GetFailure> {
         let epoch_number = durable.epoch_number.get();
         let Some(mut audit) = self.ask(durable).await? else { return Ok(()) };
-        for _ in 0..LOOKS_MAX {
+        for look in 0..LOOKS_MAX {
             if durable.epoch_number.get() != epoch_number {
                 return Ok(());
             }
@@ -70,7 +70,7 @@ impl Shard {
                 verified = audit.judge(&durable.state.borrow().tails, whole_from);
             }
             match verified {
-                Verified::Waits => sleep(LOOK).await,
+                Verified::Waits => sleep(LOOK_FIRST * 2_u32.pow(look)).await,
                 Verified::Lost(_) => break,
                 Verified::Upto(_) if durable.epoch_number.get() != epoch_number => return Ok(()),
                 Verified::Upto(upto) => {

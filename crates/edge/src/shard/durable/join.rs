@@ -48,7 +48,11 @@ impl Shard {
         if opening.replay.is_none() {
             // The gap ends where live begins, not where it would have begun before the reads.
             self.flush();
-            opening.after = durable.state.borrow().tails.highest();
+            let position = match (&joiner.from, opening.recovered) {
+                (From::Position(position), Some(Err(Why::Expired | Why::Limit))) => position.q,
+                _ => 0,
+            };
+            opening.live_from(durable.state.borrow().tails.highest(), position);
             self.reply(durable, &joiner, &opening);
             return self.admit(&joiner);
         }
