@@ -69,7 +69,7 @@ sdk: ## Build the TypeScript client, sdk/js/dist
 test-sdk: tools sdk ## The TypeScript client: types, tests, real edges, sizes
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent check && npm run --silent test && npm run --silent test-edge && \
-	    npm run --silent size
+	    npm run --silent size && npm run --silent demo -- --check
 
 test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
 	@command -v chromium >/dev/null || { $(call install,chromium); }

@@ -239,7 +239,8 @@ pub struct DemoRegion {
     pub name: String,
     /// An edge's WebSocket URL.
     pub url: String,
-    /// The URL of its NATS server, for the commands that the page shows; empty where nobody may know.
+    /// The URL of its NATS server, for the commands that the page shows; empty where nobody may
+    /// know it.
     #[serde(default)]
     pub nats: String,
 }

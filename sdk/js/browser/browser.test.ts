@@ -5,7 +5,9 @@ import { after, before, test } from "node:test";
 import type { Page } from "playwright-core";
 import { type Development, develop } from "../edge/development.ts";
 import { startBrowser, type TestBrowser } from "./browser.ts";
-import { DEADLINE_MS, until } from "./steps.ts";
+
+/** For a machine that does much else. */
+const DEADLINE_MS = 60_000;
 
 let mesh: Development;
 let browser: TestBrowser;
@@ -16,6 +18,10 @@ after(async () => {
   await browser?.stop();
   await mesh?.stop();
 });
+
+/** Waits for an expression of the page. */
+const until = (page: Page, expression: string): Promise<unknown> =>
+  page.waitForFunction(expression, undefined, { timeout: DEADLINE_MS, polling: 50 });
 
 /** Connects a page to edges, and subscribes to a filter; what came is in `seen` and `gaps`. */
 const begin = (page: Page, urls: string[], filter: string, options: string): Promise<unknown> =>

@@ -49,12 +49,7 @@ export async function startBrowser(scripts: string[], headers: Record<string, st
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
   // As root, which continuous integration is, Chromium has no sandbox.
-  const browser = await chromium.launch({
-    executablePath,
-    args: ["--no-sandbox"],
-    // Switched off by the driver, and the very thing that some tests are about.
-    ignoreDefaultArgs: ["--disable-back-forward-cache"],
-  });
+  const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   return {
     browser,
     async open(script, query = "", beside) {
