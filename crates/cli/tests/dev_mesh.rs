@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
 
+mod dev_orders;
+
+use dev_orders::Orders;
 use meridian_client::{Client, Notice, Options};
 use meridian_local::PortBlock;
 use meridian_proto::limits::COMMANDS_BURST;
@@ -12,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
@@ -361,7 +364,7 @@ async fn assert_published(url: &str) {
 #[tokio::test]
 async fn a_killed_region_stays_dead_until_it_is_revived() {
     let mut dev = Dev::start(2).await;
-    let orders = Orders::of(&dev);
+    let orders = Orders::of(&dev.state().join("eu/eu-1.toml"));
     let pids: Vec<Pid> = dev.pids();
     assert_eq!(orders.send("GET", "/dev/state", "http://example.com").await.0, 403);
 
@@ -387,42 +390,6 @@ async fn a_killed_region_stays_dead_until_it_is_revived() {
     kill_process(pid_of(&dev.child), Signal::TERM).unwrap();
     assert_eq!(exit_code(&mut dev.child).await, 0, "{}", dev.stderr());
     assert!(!exists(pid(&eu["nats_pid"])), "{}", dev.stderr());
-}
-
-/// Where the page's orders go, as an edge's file says.
-struct Orders {
-    address: String,
-    token: String,
-}
-
-impl Orders {
-    fn of(dev: &Dev) -> Self {
-        let file = std::fs::read_to_string(dev.state().join("eu/eu-1.toml")).unwrap();
-        let file: toml::Value = toml::from_str(&file).unwrap();
-        let text = |key: &str| file["demo"][key].as_str().unwrap().to_owned();
-        let address = text("control").strip_prefix("http://").unwrap().to_owned();
-        Self { address, token: text("control_token") }
-    }
-
-    /// The status, and what the answer says.
-    async fn send(&self, method: &str, path: &str, origin: &str) -> (u16, Value) {
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nOrigin: {origin}\r\n\
-             Authorization: Bearer {}\r\n\r\n",
-            self.address, self.token
-        );
-        let exchange = async {
-            let mut stream = tokio::net::TcpStream::connect(&self.address).await.unwrap();
-            stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            answer
-        };
-        let answer = timeout(DEADLINE, exchange).await.expect("an answer in time");
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, serde_json::from_str(body).unwrap_or_default())
-    }
 }
 
 #[tokio::test]

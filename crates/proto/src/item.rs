@@ -234,9 +234,8 @@ pub struct Gap {
     pub e: Option<String>,
     /// `nats`: the edge had lost its NATS server. `expired`: the region's copy does not have them.
     /// `limit`: more than one resume may bring, or perhaps dropped by a limit a subject. `epoch`:
-    /// the stream has begun anew.
-    /// `slow` and `conflated`: this client read too slowly, and the oldest messages were dropped, or
-    /// newer ones have replaced them.
+    /// the stream has begun anew. `slow` and `conflated`: this client read too slowly, and the
+    /// oldest messages were dropped, or newer ones have replaced them.
     pub why: String,
 }
 

@@ -46,6 +46,17 @@ async fn ask(client: &Client, subject: &str) -> Result<RequestReply, meridian_cl
 }
 
 #[tokio::test]
+async fn many_requests_at_once_are_all_answered() {
+    let mesh = TestMesh::one_region(|_| {}).await;
+    let client = mesh.client("eu").await;
+    let _service = service(mesh.plain_nats("eu").await, "demo.svc", "eu").await;
+    // More than the digits of any number that may stand in a reply subject.
+    let asked = (0..40).map(|_| ask(&client, "demo.svc"));
+    let answers = within("forty answers", futures_util::future::join_all(asked)).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+}
+
+#[tokio::test]
 async fn the_nearest_responder_answers_and_another_region_takes_over() {
     let mesh = TestMesh::three_regions().await;
     let client = mesh.client("eu").await;

@@ -20,7 +20,8 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 const FORWARDS_MAX: usize = 256;
 
 /// What stands before the number in the token of a forward, which tells it from a client's request.
-const TOKEN_PREFIX: char = 'f';
+/// Those begin with a hex digit, so this is none.
+const TOKEN_PREFIX: char = 'w';
 
 /// Owned by the shard. Forwards under way, by number.
 #[derive(Default)]

@@ -25,6 +25,7 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 const GETS_MAX: usize = 1024;
 
 /// What stands before the ticket in the token of a get, which tells it from a client's request.
+/// Those begin with a hex digit, so this is none.
 const TOKEN_PREFIX: char = 'g';
 
 /// Owned by the shard. Gets in flight, by the ticket in their token.
