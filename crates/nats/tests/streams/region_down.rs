@@ -4,8 +4,9 @@ use meridian_nats::streams::{Confirm, Error};
 
 use crate::mesh::{Mesh, orders, purge};
 
-/// The server gathers a list for about 4 s before it says who is silent.
-const LIST_PATIENCE_MS: u64 = 6_000;
+/// The server gathers a list for about 4 s before it says who is silent. If the region that is
+/// killed had the meta leader, another is elected first, which takes about as long again.
+const LIST_PATIENCE_MS: u64 = 20_000;
 
 const PURGE_PATIENCE_MS: u64 = 1_500;
 

@@ -69,7 +69,7 @@ fn the_walk_finds_sources_of_every_kind() {
     for path in [
         ".ci/run",
         "config/edge.toml",
-        "crates/edge/src/page/demo.js",
+        "crates/edge/src/page/assets.rs",
         "crates/tidy/tests/tidy/tree.rs",
         "fuzz/fuzz_targets/filter.rs",
         "scripts/fetch-nats-server.sh",
