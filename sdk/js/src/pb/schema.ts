@@ -116,6 +116,8 @@ const item: Schema = {
       6: message("limits", { 1: whole("frame"), 2: whole("subs"), 3: whole("cmds") }),
       7: texts("alt"),
       8: texts("feat"),
+      9: text("user"),
+      10: whole("expires"),
     }),
     3: message("subscribe", {
       1: id,
