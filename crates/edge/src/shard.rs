@@ -5,6 +5,7 @@
 //! (`accept`), each connection's `reader`, the NATS side (`upstream`) and the `clock`.
 
 mod accept;
+mod asker;
 mod clock;
 mod commands;
 mod connection;

@@ -2,6 +2,7 @@
 //! internal subject, and its word comes back. So a load balancer may send them anywhere.
 
 use super::Shard;
+use super::asker::Asker;
 use super::http::Envelope;
 use super::sessions::{Delivery, SessionId};
 use meridian_nats::{Message, subjects};
@@ -18,10 +19,6 @@ const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Commands of others under way at once in one shard. Each holds at most one message's bytes.
 const FORWARDS_MAX: usize = 256;
-
-/// What stands before the number in the token of a forward, which tells it from a client's request.
-/// Those begin with a hex digit, so this is none.
-const TOKEN_PREFIX: char = 'w';
 
 /// Owned by the shard. Forwards under way, by number.
 #[derive(Default)]
@@ -73,19 +70,17 @@ impl Forwards {
         Some((Waiting { forwards: self, number }, answer))
     }
 
-    /// Takes a message that answers a forward. False if its token is none of a forward.
-    pub(super) fn take(&self, token: &str, message: &Message<'_>) -> bool {
-        let Some(number) = token.strip_prefix(TOKEN_PREFIX) else { return false };
-        let number = number.parse().unwrap_or_default();
+    /// Takes a message that answers the forward of this number.
+    pub(super) fn take(&self, number: &str, message: &Message<'_>) {
+        let Ok(number) = number.parse() else { return };
         // What comes too late belongs to nobody.
-        let Some(done) = self.waiting.borrow_mut().remove(&number) else { return true };
+        let Some(done) = self.waiting.borrow_mut().remove(&number) else { return };
         let answer = match message.headers.status() {
             Some(_) => Err(ForwardFailure::NoOwner),
             None => Delivery::of_word(message.payload).ok_or(ForwardFailure::Late),
         };
         // Whoever asked may have gone.
         let _ = done.send(answer);
-        true
     }
 
     /// Fails every forward: the connection that answers would come on is gone.
@@ -117,11 +112,13 @@ impl Shard {
     ) -> Result<Delivery, ForwardFailure> {
         let (waiting, answer) = self.forwards.begin().ok_or(ForwardFailure::Full)?;
         let subject = subjects::edge_commands(&session.node, session.shard);
-        let token = format!("{TOKEN_PREFIX}{}", waiting.number);
-        self.upstream.ask(&subject, &token, request).map_err(|error| match error {
-            meridian_nats::Error::TooLarge { .. } => ForwardFailure::TooLarge,
-            _ => ForwardFailure::Unreachable,
-        })?;
+        let number = waiting.number.to_string();
+        self.upstream.ask(&subject, Asker::Forward, &number, request).map_err(
+            |error| match error {
+                meridian_nats::Error::TooLarge { .. } => ForwardFailure::TooLarge,
+                _ => ForwardFailure::Unreachable,
+            },
+        )?;
         match timeout(FORWARD_TIMEOUT, answer).await {
             Ok(Ok(answer)) => answer,
             // The connection was lost before the answer, or there was none.

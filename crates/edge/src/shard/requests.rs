@@ -1,5 +1,6 @@
 //! Answers to clients' requests, and requests that nobody answered.
 
+use super::asker::Asker;
 use super::{ConnectionKey, Shard};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_nats::Message;
@@ -29,9 +30,12 @@ impl Shard {
     /// Hands an answer to the client that waits for it.
     pub(super) fn answer_request(self: &Rc<Self>, message: &Message<'_>) {
         let token = self.upstream.token(message.subject).unwrap_or_default();
-        if self.gets.take(token, message) || self.forwards.take(token, message) {
-            return;
-        }
+        let token = match Asker::of(token) {
+            Some((Asker::Store, ticket)) => return self.gets.take(ticket, message),
+            Some((Asker::Forward, number)) => return self.forwards.take(number, message),
+            Some((Asker::Client, token)) => token,
+            None => return,
+        };
         let Some(request) = self.requests.borrow_mut().answer(token) else { return };
         let is_unserved = message.headers.status() == Some(503);
         let namespace = match request.purpose {

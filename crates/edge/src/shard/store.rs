@@ -2,6 +2,7 @@
 //! (NATS ADR-31). No consumer, no meta leader: it works while the home region is down.
 
 use super::Shard;
+use super::asker::Asker;
 pub(crate) use meridian_core::durable::Page;
 use meridian_core::durable::Stored;
 use meridian_core::namespace::Replication;
@@ -23,10 +24,6 @@ const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most gets in flight in one shard.
 const GETS_MAX: usize = 1024;
-
-/// What stands before the ticket in the token of a get, which tells it from a client's request.
-/// Those begin with a hex digit, so this is none.
-const TOKEN_PREFIX: char = 'g';
 
 /// Owned by the shard. Gets in flight, by the ticket in their token.
 #[derive(Default)]
@@ -119,14 +116,13 @@ impl Gets {
         self.waiting.borrow_mut().clear();
     }
 
-    /// Takes a message that came for a get. False if its token is none of a get.
-    pub(super) fn take(&self, token: &str, message: &Message<'_>) -> bool {
-        let Some(ticket) = token.strip_prefix(TOKEN_PREFIX) else { return false };
-        let Some(ticket) = Ticket::parse(ticket) else { return true };
+    /// Takes a message that came for the get with this ticket.
+    pub(super) fn take(&self, ticket: &str, message: &Message<'_>) {
+        let Some(ticket) = Ticket::parse(ticket) else { return };
         let mut waiting = self.waiting.borrow_mut();
         let get = waiting.get_mut(ticket.number).filter(|get| get.nonce == ticket.nonce);
         // What comes too late belongs to nobody.
-        let Some(get) = get else { return true };
+        let Some(get) = get else { return };
         let header = |name| number_of(message.headers.get(name));
         match message.headers.status() {
             None => get.keep(message, header("Nats-Num-Pending").unwrap_or_default()),
@@ -145,7 +141,6 @@ impl Gets {
             Some(503) => get.finish(Err(GetFailure::Unreachable)),
             Some(_) => get.finish(Err(GetFailure::Refused)),
         }
-        true
     }
 }
 
@@ -240,8 +235,8 @@ impl Shard {
         expected: Expected,
     ) -> Result<Page, GetFailure> {
         let (ticket, answer) = self.gets.insert(expected).ok_or(GetFailure::Unreachable)?;
-        let token = format!("{TOKEN_PREFIX}{}-{}", ticket.number, ticket.nonce);
-        let sent = self.upstream.ask(subject, &token, request);
+        let question = format!("{}-{}", ticket.number, ticket.nonce);
+        let sent = self.upstream.ask(subject, Asker::Store, &question, request);
         let answered = match sent {
             Ok(()) => timeout(GET_TIMEOUT, answer).await,
             Err(_) => Ok(Ok(Err(GetFailure::Unreachable))),

@@ -1,6 +1,7 @@
 //! The shard's NATS connection: keeps one, subscribes again after a loss, and turns what comes
 //! into batches, replies and proofs.
 
+use super::asker::Asker;
 use super::fanout::Incoming;
 use super::{ConnectionKey, Shard};
 use crate::error::Error;
@@ -104,12 +105,12 @@ impl Upstream {
         }
     }
 
-    /// Publishes, with a reply subject that ends in `token` if there is one. Returns the number
-    /// of the ping whose answer proves that the server has it.
+    /// Publishes, with a reply subject that ends in a client's `token` if there is one. Returns the
+    /// number of the ping whose answer proves that the server has it.
     pub(crate) fn publish(&self, message: &Outbound, token: Option<&str>) -> Result<u64, Failure> {
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut() else { return Err(unreachable()) };
-        let reply = token.map(|token| format!("{}{token}", self.inbox));
+        let reply = token.map(|token| self.reply_subject(Asker::Client, token));
         let headers: Vec<(&str, &str)> =
             message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let subject = message.subject.as_str();
@@ -123,28 +124,37 @@ impl Upstream {
         }
     }
 
-    /// Sends a request of the edge's own, whose answers come with `token`.
+    /// Sends a request of the edge's own, whose answers come back for this question.
     pub(crate) fn ask(
         &self,
         subject: &str,
-        token: &str,
+        asker: Asker,
+        question: &str,
         body: &[u8],
     ) -> Result<(), meridian_nats::Error> {
-        let mut writer = self.writer.borrow_mut();
-        let Some(writer) = writer.as_mut() else { return Err(meridian_nats::Error::Closed) };
-        let reply = format!("{}{token}", self.inbox);
-        writer.publish(subject, Some(&reply), &[], body)?;
-        self.appended.notify_one();
-        Ok(())
+        self.send(subject, Some(&self.reply_subject(asker, question)), body)
     }
 
     /// Answers a request of another edge.
     pub(crate) fn answer(&self, reply: &str, body: &[u8]) -> Result<(), meridian_nats::Error> {
+        self.send(reply, None, body)
+    }
+
+    fn send(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        body: &[u8],
+    ) -> Result<(), meridian_nats::Error> {
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut() else { return Err(meridian_nats::Error::Closed) };
-        writer.publish(reply, None, &[], body)?;
+        writer.publish(subject, reply, &[], body)?;
         self.appended.notify_one();
         Ok(())
+    }
+
+    fn reply_subject(&self, asker: Asker, question: &str) -> String {
+        format!("{}{}", self.inbox, asker.token(question))
     }
 
     pub(crate) fn await_ack(&self, ping: u64, ack: PendingAck) {
