@@ -14,9 +14,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Adds `orders.>` to an edge's configuration.
 pub fn with_orders(config: &mut Config) {
-    config.namespaces.push(NamespaceSection {
-        name: "orders".into(),
-        pattern: "orders.>".into(),
+    config.namespaces.push(durable_namespace("orders", "eu"));
+}
+
+/// The durable namespace `<name>.>`, to which clients may publish, with no limits and everything
+/// else as by default.
+#[must_use]
+pub fn durable_namespace(name: &str, home: &str) -> NamespaceSection {
+    NamespaceSection {
+        name: name.into(),
+        pattern: format!("{name}.>"),
         class: ClassName::Durable,
         publish: true,
         request: false,
@@ -25,7 +32,7 @@ pub fn with_orders(config: &mut Config) {
         stream: Some(StreamSection {
             name: None,
             epoch: 1,
-            home: "eu".into(),
+            home: home.into(),
             home_stream: None,
             replicas: 1,
             max_age_s: 0,
@@ -33,7 +40,7 @@ pub fn with_orders(config: &mut Config) {
             max_bytes: 0,
             duplicate_window_s: 0,
         }),
-    });
+    }
 }
 
 /// Subscribes as soon as the edge knows the stream.

@@ -26,7 +26,7 @@ pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
 pub use curl::{Answer, LineStream, curl};
-pub use durable::{ask, subscribe_durable, with_orders};
+pub use durable::{ask, durable_namespace, subscribe_durable, with_orders};
 pub use follower::{Follower, Habit, Next, Record, Resume};
 pub use liar::{Liar, Tongue};
 pub use mesh::{TestMesh, TestMeshOptions};

@@ -5,11 +5,11 @@
 
 use meridian_client::{Event, SubscribeOptions, Subscription};
 use meridian_edge::Config;
-use meridian_edge::config::{ClassName, NamespaceSection, SlowClientName, StreamSection};
+use meridian_edge::config::{ClassName, NamespaceSection, SlowClientName};
 use meridian_proto::item::Message;
 use meridian_testkit::{
-    RawSocket, ServerFrame, TestMesh, TestMeshOptions, eventually, next_event, round_trip,
-    subscribe_durable,
+    RawSocket, ServerFrame, TestMesh, TestMeshOptions, durable_namespace, eventually, next_event,
+    round_trip, subscribe_durable,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -35,32 +35,19 @@ fn configure(config: &mut Config) {
     // A batch fits the socket of a client that reads, so that it is never slow, however busy the
     // machine is.
     config.limits.send_buffer_bytes = 192 * 1024;
-    let of = |name: &str, slow_client, home: Option<&str>| NamespaceSection {
-        name: name.into(),
-        pattern: format!("{name}.>"),
-        class: if home.is_some() { ClassName::Durable } else { ClassName::Ephemeral },
-        publish: true,
-        request: false,
-        headers: Vec::new(),
-        slow_client,
-        stream: home.map(|home| StreamSection {
-            name: None,
-            epoch: 1,
-            home: home.into(),
-            home_stream: None,
-            replicas: 1,
-            max_age_s: 0,
-            max_messages_per_subject: 0,
-            max_bytes: 0,
-            duplicate_window_s: 0,
-        }),
+    let durable =
+        |name, slow_client| NamespaceSection { slow_client, ..durable_namespace(name, "eu") };
+    let ephemeral = |name, slow_client| NamespaceSection {
+        class: ClassName::Ephemeral,
+        stream: None,
+        ..durable(name, slow_client)
     };
     config.namespaces.extend([
-        of("ticks", SlowClientName::DropOldest, None),
-        of("quotes", SlowClientName::Conflate, None),
-        of("tape", SlowClientName::DropOldest, Some("eu")),
-        of("state", SlowClientName::Conflate, Some("eu")),
-        of("orders", SlowClientName::Disconnect, Some("eu")),
+        ephemeral("ticks", SlowClientName::DropOldest),
+        ephemeral("quotes", SlowClientName::Conflate),
+        durable("tape", SlowClientName::DropOldest),
+        durable("state", SlowClientName::Conflate),
+        durable("orders", SlowClientName::Disconnect),
     ]);
 }
 
