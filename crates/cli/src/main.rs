@@ -9,6 +9,7 @@ mod headers;
 mod message_format;
 mod payload_argument;
 mod pretty_json;
+mod shown;
 mod signals;
 mod target;
 mod template;

@@ -2,9 +2,10 @@
 
 use crate::exit::{Error, Exit};
 use crate::message_format::{self, Format};
+use crate::shown::Shown;
 use crate::signals::Signals;
 use crate::target::Target;
-use crate::terminal::{self, Paint, harmless, talk, talk_error};
+use crate::terminal::{self, harmless, talk, talk_error};
 use meridian_client::{Client, Error as ClientError, HistoryOptions, Place};
 use meridian_proto::command::Position;
 use meridian_proto::item::{HistoryGap, HistoryMessage, HistoryReply, Message};
@@ -44,18 +45,8 @@ pub(crate) struct Arguments {
     /// --before.
     #[arg(long)]
     all: bool,
-    /// One JSON object a message.
-    #[arg(long, conflicts_with = "raw")]
-    json: bool,
-    /// Only the payload's bytes, and a line end.
-    #[arg(long)]
-    raw: bool,
-    /// Headers to receive, of those that the namespace allows.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
-    headers: Vec<String>,
-    /// Receive the trace context of sampled messages.
-    #[arg(long)]
-    trace: bool,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 /// What was printed so far. Owned by the command.
@@ -86,11 +77,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     }
     let mut signals = Signals::listen()?;
     let client = arguments.target.connect(&mut signals).await?;
-    let format = match (arguments.json, arguments.raw) {
-        (true, _) => Format::Json,
-        (_, true) => Format::Raw,
-        _ => Format::Human(Paint::of_stdout()),
-    };
+    let format = arguments.shown.format();
     let mut printed = Printed { format, messages: 0, lost: Lost::Nothing, thinned: Thinned::No };
     signals.race(print(&arguments, &client, &mut printed)).await?;
     signals.race(async { Ok::<_, Error>(client.close().await) }).await?;
@@ -110,8 +97,8 @@ async fn print(arguments: &Arguments, client: &Client, printed: &mut Printed) ->
         let options = HistoryOptions {
             place: place.clone(),
             limit: Some(arguments.limit),
-            hdr: arguments.headers.clone(),
-            trace: arguments.trace,
+            hdr: arguments.shown.headers.clone(),
+            trace: arguments.shown.trace,
         };
         let page = read(client, &arguments.filter, options).await?;
         printed.page(&page, &place)?;

@@ -2,9 +2,10 @@
 
 use crate::exit::{self, Error, Exit};
 use crate::message_format::{self, Format};
+use crate::shown::Shown;
 use crate::signals::Signals;
 use crate::target::Target;
-use crate::terminal::{self, Paint, harmless, talk, talk_error};
+use crate::terminal::{self, harmless, talk, talk_error};
 use meridian_client::{Client, Event, Notice, Notices, SubscribeOptions, Subscription};
 use meridian_proto::Filter;
 use meridian_proto::item::{Gap, Mesh};
@@ -28,18 +29,8 @@ pub(crate) struct Arguments {
     /// End after so many messages.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// One JSON object a message.
-    #[arg(long, conflicts_with = "raw")]
-    json: bool,
-    /// Only the payload's bytes, and a line end.
-    #[arg(long)]
-    raw: bool,
-    /// Headers to receive, of those that the namespace allows.
-    #[arg(long, value_delimiter = ',', value_name = "NAME,NAME")]
-    headers: Vec<String>,
-    /// Receive the trace context of sampled messages.
-    #[arg(long)]
-    trace: bool,
+    #[command(flatten)]
+    shown: Shown,
     /// Start with the last so many messages, 1 to 500. Durable namespaces only, as the two below.
     #[arg(long, value_name = "N", group = "start")]
     last: Option<u64>,
@@ -81,8 +72,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     let mut signals = Signals::listen()?;
     let client = arguments.target.connect(&mut signals).await?;
     let options = SubscribeOptions {
-        hdr: arguments.headers.clone(),
-        trace: arguments.trace,
+        hdr: arguments.shown.headers.clone(),
+        trace: arguments.shown.trace,
         from: start(&arguments),
         ..SubscribeOptions::default()
     };
@@ -91,8 +82,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
     talk(&format!("listening on {} at {node} in {region}", arguments.filter));
 
     let timeout = arguments.timeout_ms.map_or(NO_TIMEOUT, Duration::from_millis);
-    let mut tail =
-        Tail { format: format(&arguments), count: arguments.count, messages: 0, gaps: 0 };
+    let format = arguments.shown.format();
+    let mut tail = Tail { format, count: arguments.count, messages: 0, gaps: 0 };
     let end = tail.follow(subscription, client.notices(), &mut signals, timeout).await?;
     tail.finish(end, client, &mut signals).await
 }
@@ -104,14 +95,6 @@ fn start(arguments: &Arguments) -> Option<serde_json::Value> {
         (None, Some(time), _) => Some(json!({ "time": time })),
         (None, None, true) => Some(json!({ "last_per_subject": true })),
         (None, None, false) => None,
-    }
-}
-
-fn format(arguments: &Arguments) -> Format {
-    match (arguments.json, arguments.raw) {
-        (true, _) => Format::Json,
-        (_, true) => Format::Raw,
-        _ => Format::Human(Paint::of_stdout()),
     }
 }
 
