@@ -3,29 +3,21 @@
 
 use crate::copies::CopiesReport;
 use crate::shard::{Orders, Report};
+use crate::small_server::SmallServer;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
 use tracing::warn;
 
-/// Requests served at once: probes and a few operators.
-const REQUESTS_MAX: usize = 64;
-
-/// A request that takes longer is cut.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Pause after a failed accept, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Probes and a few operators.
+const SERVER: SmallServer =
+    SmallServer { requests_max: 64, request_timeout: Duration::from_secs(5) };
 
 /// What the listener looks at.
 #[derive(Clone)]
@@ -41,32 +33,8 @@ pub(crate) async fn run(listener: std::net::TcpListener, admin: Admin) {
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "admin listener cannot start"),
     };
-    let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                warn!(%error, "admin listener cannot accept");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let admin = admin.clone();
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                std::future::ready(Ok::<_, Infallible>(admin.answer(&request)))
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(REQUEST_TIMEOUT)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            // A probe that goes away early is nobody's problem.
-            drop(timeout(REQUEST_TIMEOUT, served).await);
-            drop(permit);
-        });
-    }
+    let answer = move |request| std::future::ready(admin.answer(&request));
+    SERVER.run(listener, answer).await;
 }
 
 impl Admin {

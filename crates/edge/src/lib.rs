@@ -12,8 +12,10 @@ mod edge;
 mod error;
 mod page;
 mod shard;
+mod small_server;
 mod tls;
 
 pub use config::{Config, ConfigErrors};
 pub use edge::Edge;
 pub use error::Error;
+pub use small_server::SmallServer;

@@ -6,26 +6,18 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use meridian_edge::SmallServer;
 use serde::Serialize;
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
 
-/// Requests served at once: a few open pages that ask every second.
-const REQUESTS_MAX: usize = 32;
-
-/// A request that takes longer is cut. SIGKILL takes milliseconds, on a busy machine a second.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Pause after a failed accept, so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A few open pages that ask every second. SIGKILL takes milliseconds, on a busy machine a second.
+const SERVER: SmallServer =
+    SmallServer { requests_max: 32, request_timeout: Duration::from_secs(10) };
 
 /// 128 bits: nobody guesses it.
 const TOKEN_BYTES: usize = 16;
@@ -93,29 +85,11 @@ pub(super) async fn listen(port: u16) -> std::io::Result<TcpListener> {
 
 /// Serves until it is dropped.
 pub(super) async fn run(listener: TcpListener, control: Arc<Control>) {
-    let permits = Arc::new(Semaphore::new(REQUESTS_MAX));
-    loop {
-        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
-            sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
+    let answer = move |request: Request<Incoming>| {
         let control = Arc::clone(&control);
-        tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
-                let control = Arc::clone(&control);
-                async move { Ok::<_, Infallible>(control.answer(&request).await) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(REQUEST_TIMEOUT)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            // A page that goes away early is nobody's problem.
-            drop(timeout(REQUEST_TIMEOUT, served).await);
-            drop(permit);
-        });
-    }
+        async move { control.answer(&request).await }
+    };
+    SERVER.run(listener, answer).await;
 }
 
 impl Control {
