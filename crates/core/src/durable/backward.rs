@@ -3,9 +3,9 @@
 //!
 //! Not for reading: the caller asks the store how many messages of the filter lie between a place
 //! and the upper end, and this says which place to ask about next. Called by the edge for pages
-//! backward.
+//! backward, and for subscriptions that start with the last messages.
 
-/// A window may hold so many times what is wanted: reading a little too much is cheaper than asking
+/// The slack of a window that is read and cut: reading a little too much is cheaper than asking
 /// once more.
 const SLACK: u64 = 2;
 
@@ -21,6 +21,8 @@ pub struct Backward {
     /// Nothing is stored at or below this.
     floor: u64,
     wanted: u64,
+    /// A window may hold so many times what is wanted.
+    slack: u64,
     /// The narrowest place found with enough behind it, and how many those are.
     enough: Option<(u64, u64)>,
     /// The widest place found with too few behind it.
@@ -47,8 +49,15 @@ impl Backward {
     /// A search for the last `wanted` messages (at least 1) up to `upper`, of those above `floor`.
     #[must_use]
     pub fn new(upper: u64, floor: u64, wanted: u64) -> Self {
-        let wanted = wanted.max(1);
-        Self { upper, floor, wanted, enough: None, too_few: (upper, 0), probes: 0 }
+        let (wanted, slack) = (wanted.max(1), SLACK);
+        Self { upper, floor, wanted, slack, enough: None, too_few: (upper, 0), probes: 0 }
+    }
+
+    /// The same, and the window begins right before the first of them: its place is the highest
+    /// that has as many behind it.
+    #[must_use]
+    pub fn exact(upper: u64, floor: u64, wanted: u64) -> Self {
+        Self { slack: 1, ..Self::new(upper, floor, wanted) }
     }
 
     /// What to do next. Each probe narrows the search, so that it ends after at most about twice
@@ -71,7 +80,7 @@ impl Backward {
                 };
                 Step::Probe(self.upper.saturating_sub(next).max(self.floor))
             }
-            Some((enough, count)) if count < self.wanted * SLACK || few - enough <= 1 => {
+            Some((enough, count)) if count < self.wanted * self.slack || few - enough <= 1 => {
                 Step::Window { above: enough, count }
             }
             // By proportion, and each second time by halves: where messages lie unevenly,
@@ -99,7 +108,7 @@ impl Backward {
 
     /// The number aimed at, between what is wanted and what is accepted.
     fn goal(&self) -> u64 {
-        self.wanted + self.wanted * (SLACK - 1) / 2
+        self.wanted + self.wanted * (self.slack - 1) / 2
     }
 }
 
@@ -116,7 +125,11 @@ mod tests {
 
     /// Searches a store that holds these sequences. Returns the window's place and the probes.
     fn search(stored: &[u64], upper: u64, floor: u64, wanted: u64) -> (Step, u32) {
-        let mut search = Backward::new(upper, floor, wanted);
+        run(Backward::new(upper, floor, wanted), stored)
+    }
+
+    fn run(mut search: Backward, stored: &[u64]) -> (Step, u32) {
+        let Backward { upper, floor, .. } = search;
         loop {
             match search.step() {
                 Step::Probe(place) => {
@@ -176,6 +189,21 @@ mod tests {
             prop_assert_eq!(below.iter().filter(|one| **one > above).count() as u64, count);
             prop_assert!(count < wanted * SLACK, "{}", count);
             prop_assert!(count >= wanted || count == below.len() as u64, "{}", count);
+        }
+
+        #[test]
+        fn an_exact_window_begins_right_before_the_first_that_is_wanted(
+            stored in prop::collection::btree_set(1_u64..5_000, 0..300),
+            upper in 0_u64..6_000,
+            wanted in 1_u64..60,
+        ) {
+            let stored: Vec<u64> = stored.into_iter().collect();
+            let below: Vec<u64> = stored.iter().copied().filter(|one| *one <= upper).collect();
+            let first = below.len().checked_sub(wanted as usize).map(|index| below[index]);
+            let (step, probes) = run(Backward::exact(upper, 0, wanted), &stored);
+            prop_assert!(probes <= 130, "{}", probes);
+            let Step::Window { above, .. } = step else { panic!("the search has ended") };
+            prop_assert_eq!(above, first.map_or(0, |first| first - 1));
         }
     }
 }

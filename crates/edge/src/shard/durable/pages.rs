@@ -3,20 +3,18 @@
 use super::DurableFilter;
 use crate::shard::Shard;
 use crate::shard::store::{GetFailure, Page};
-use meridian_core::durable::Stored;
+use meridian_core::durable::{Backward, Step, Stored};
 use serde_json::json;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Messages of one page.
 pub(super) const PAGE_MESSAGES: u32 = 256;
 
-/// Most steps of the search for the last messages: one for each bit of a sequence.
-const SEARCH_STEPS_MAX: u32 = 64;
-
-/// Messages of a page and behind it.
-pub(super) fn count(page: &Page) -> u64 {
-    page.messages.len() as u64 + page.pending
-}
+/// How long a search backward may take: after that a slow copy is as good as down, and the client
+/// has given up.
+pub(super) const SEARCH_MAX: Duration = Duration::from_secs(10);
 
 impl Shard {
     /// A page of messages above a sequence.
@@ -66,7 +64,7 @@ impl Shard {
     }
 
     /// The highest sequence with at least `wanted` messages of a filter above it, 0 if there are
-    /// fewer. The store counts what is behind a message, so this is a search by halves.
+    /// fewer.
     pub(super) async fn before_last(
         self: &Rc<Self>,
         copy: &str,
@@ -74,15 +72,43 @@ impl Shard {
         wanted: u64,
         highest: u64,
     ) -> Result<u64, GetFailure> {
-        let (mut enough, mut too_few) = (0, highest);
-        for _ in 0..SEARCH_STEPS_MAX {
-            if too_few - enough <= 1 {
-                break;
+        let mut search = Backward::exact(highest, 0, wanted);
+        let until = Instant::now() + SEARCH_MAX;
+        let (above, _) = self.search(copy, filter, &mut search, 0, until).await?;
+        Ok(above)
+    }
+
+    /// Searches a filter's messages backward, but for the `beyond` newest: the window's place, and
+    /// how many messages were counted behind it.
+    pub(super) async fn search(
+        self: &Rc<Self>,
+        copy: &str,
+        filter: &str,
+        search: &mut Backward,
+        beyond: u64,
+        until: Instant,
+    ) -> Result<(u64, u64), GetFailure> {
+        loop {
+            match search.step() {
+                Step::Probe(_) if Instant::now() > until => return Err(GetFailure::Unreachable),
+                Step::Probe(place) => {
+                    // What comes meanwhile counts too: then the window has a few less.
+                    let count = self.count_above(copy, filter, place).await?;
+                    search.note(place, count.saturating_sub(beyond));
+                }
+                Step::Window { above, count } => return Ok((above, count)),
             }
-            let middle = enough + (too_few - enough) / 2;
-            let page = self.page_after(copy, filter, middle, 1).await?;
-            if count(&page) >= wanted { enough = middle } else { too_few = middle }
         }
-        Ok(enough)
+    }
+
+    /// How many messages of a filter are above a place, as the store counts them.
+    pub(super) async fn count_above(
+        self: &Rc<Self>,
+        copy: &str,
+        filter: &str,
+        place: u64,
+    ) -> Result<u64, GetFailure> {
+        let page = self.page_after(copy, filter, place, 1).await?;
+        Ok(page.messages.len() as u64 + page.pending)
     }
 }

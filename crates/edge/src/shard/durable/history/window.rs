@@ -2,21 +2,17 @@
 //! lies behind a place lead to the window that holds them (`meridian_core::durable::Backward`).
 
 use crate::shard::Shard;
+use crate::shard::durable::pages::SEARCH_MAX;
 use crate::shard::store::GetFailure;
-use meridian_core::durable::{Backward, Step, Stored};
+use meridian_core::durable::{Backward, Stored};
 use meridian_core::session::HistoryPage;
 use serde_json::json;
 use std::rc::Rc;
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes after which the copy ends a batch. A window that has more is larger than a page can be,
 /// and a narrower one is looked for.
 pub(super) const READ_BYTES_MAX: usize = 512 * 1024;
-
-/// How long the search for a window may take: after that a slow copy is as good as down, and the
-/// client has given up.
-const SEARCH_MAX: Duration = Duration::from_secs(10);
 
 /// What a window that was too large is divided by: it held too much already, and messages behind
 /// those may be larger.
@@ -45,24 +41,13 @@ impl Shard {
         upper: u64,
         floor: u64,
     ) -> Result<Window, GetFailure> {
-        let begun = Instant::now();
+        let until = Instant::now() + SEARCH_MAX;
+        let filter = page.filter.as_str();
         let mut wanted = page.limit + 1;
-        let beyond = self.count_above(copy, page, upper).await?;
+        let beyond = self.count_above(copy, filter, upper).await?;
         loop {
             let mut search = Backward::new(upper, floor, wanted);
-            let (above, count) = loop {
-                match search.step() {
-                    Step::Probe(_) if begun.elapsed() > SEARCH_MAX => {
-                        return Err(GetFailure::Unreachable);
-                    }
-                    Step::Probe(place) => {
-                        // What comes meanwhile counts too: then the window has a few less.
-                        let count = self.count_above(copy, page, place).await?;
-                        search.note(place, count.saturating_sub(beyond));
-                    }
-                    Step::Window { above, count } => break (above, count),
-                }
-            };
+            let (above, count) = self.search(copy, filter, &mut search, beyond, until).await?;
             let bytes_max = if wanted > 1 { READ_BYTES_MAX } else { usize::MAX };
             match self.read_window(copy, page, (above, upper), count, bytes_max).await? {
                 Read::Whole(messages) => return Ok(Window { above, messages }),
@@ -105,16 +90,5 @@ impl Shard {
             after = last;
         }
         Ok(Read::Whole(messages))
-    }
-
-    /// How many messages of the filter are above a place.
-    async fn count_above(
-        self: &Rc<Self>,
-        copy: &str,
-        page: &HistoryPage,
-        place: u64,
-    ) -> Result<u64, GetFailure> {
-        let behind = self.page_after(copy, page.filter.as_str(), place, 1).await?;
-        Ok(behind.messages.len() as u64 + behind.pending)
     }
 }
