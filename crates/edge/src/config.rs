@@ -5,11 +5,13 @@
 
 mod check;
 mod load;
+mod metrics;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use check::is_name;
 pub use load::ConfigErrors;
+pub use metrics::{MetricsSection, OtlpProtocol};
 
 use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::{Policy, SessionLimits};
@@ -39,6 +41,8 @@ pub struct Config {
     pub drain: DrainSection,
     /// How it logs.
     pub log: LogSection,
+    /// What it is measured against, and where metrics go.
+    pub metrics: MetricsSection,
     /// The demo page.
     pub demo: DemoSection,
     /// What is reachable at all.

@@ -7,6 +7,7 @@ use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
 use crate::tls::CertificateFiles;
@@ -117,11 +118,16 @@ impl Edge {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
-        let control = tokio::spawn(control::run(config, orders, copies));
+        let (seen, ordered) = (copies_seen.clone(), self.orders.subscribe());
+        let metrics = Metrics::new(&self.config, self.reports.clone(), ordered, seen);
+        let control = tokio::spawn(control::run(config, orders, copies, metrics.control()));
+        let load = tokio::spawn(metrics.clone().watch_load(Arc::clone(&self.config)));
+        let export = tokio::spawn(metrics.clone().export(Arc::clone(&self.config)));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
-        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
+        let orders = self.orders.subscribe();
+        let admin = admin::Admin::new(self.reports.clone(), orders, copies_seen, metrics);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let orders = self.orders.clone();
         let certificate = tokio::spawn(async move {
@@ -145,6 +151,8 @@ impl Edge {
             keys.abort();
         }
         admin.abort();
+        load.abort();
+        export.abort();
         certificate.abort();
         early.map_or(ended, Err)
     }

@@ -3,6 +3,8 @@
 //!
 //! Not for: deciding what to log. Other crates use `tracing` and know nothing of its output.
 
+pub mod metrics;
+
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;

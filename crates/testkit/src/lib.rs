@@ -13,6 +13,7 @@ mod mesh;
 mod nemesis;
 mod numbered;
 mod process_mesh;
+mod programs;
 mod publisher;
 mod raw_nats;
 mod raw_socket;
@@ -20,6 +21,7 @@ mod round_robin;
 mod run;
 mod run_report;
 mod running_edge;
+mod scrape;
 mod stage;
 
 pub use awaited::{
@@ -33,6 +35,7 @@ pub use mesh::{TestMesh, TestMeshOptions};
 pub use nemesis::{Fault, Nemesis, Struck};
 pub use numbered::{NumberedPublisher, Shown};
 pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
+pub use programs::program;
 pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
@@ -40,6 +43,7 @@ pub use round_robin::RoundRobin;
 pub use run::{Outcome, Run};
 pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
+pub use scrape::Scrape;
 pub use stage::Stage;
 
 use std::future::Future;

@@ -86,7 +86,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
-    mistakes.extend(check_limits(&config.limits));
+    mistakes.extend([check_limits(&config.limits), config.metrics.check()].concat());
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));

@@ -3,17 +3,20 @@
 use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
+use super::meters::{auth_outcome, unix_us};
 use super::upstream::PendingAck;
 use crate::auth::{TokenError, unix_time_s};
-use meridian_core::Effect;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
     Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
 };
-use meridian_proto::command::{Ack, Command, Connect};
+use meridian_core::{Class, Effect, publish_time};
+use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
+use meridian_telemetry::metrics::labels::Auth;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// How long a stream may take to acknowledge a publish, in ms.
@@ -29,6 +32,7 @@ pub(super) fn perform(
         if !connection.is_open() {
             return;
         }
+        shard.meters.command(decoded.as_ref().map_or("malformed", word));
         match decoded {
             Ok(command) if connection.session.borrow().is_none() => {
                 connect(shard, connection, command);
@@ -39,6 +43,20 @@ pub(super) fn perform(
                 connection.close_with(shard, CloseCode::BadProtocol, &error.to_string());
             }
         }
+    }
+}
+
+/// The protocol's word for a command.
+fn word(command: &Command) -> &'static str {
+    match &command.body {
+        Body::Heartbeat => "heartbeat",
+        Body::Connect(_) => "connect",
+        Body::Subscribe(_) => "subscribe",
+        Body::Unsubscribe(_) => "unsubscribe",
+        Body::Publish(_) => "publish",
+        Body::Request(_) => "request",
+        Body::History(_) => "history",
+        Body::Unserved(word) => word,
     }
 }
 
@@ -76,11 +94,20 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
 /// What the token of a `connect` comes to.
 fn credentials(shard: &Shard, body: &Connect) -> Credentials {
     let authenticator = shard.authenticator.borrow();
-    let Some(authenticator) = authenticator.as_ref() else { return Credentials::NotAsked };
+    let Some(authenticator) = authenticator.as_ref() else {
+        shard.meters.auth(Auth::NotAsked);
+        return Credentials::NotAsked;
+    };
     let token = body.token.as_deref().ok_or(TokenError::Missing);
     match token.and_then(|token| authenticator.check(token, unix_time_s())) {
-        Ok(grant) => Credentials::Granted(Box::new(grant)),
-        Err(error) => Credentials::Refused(error.to_string()),
+        Ok(grant) => {
+            shard.meters.auth(Auth::Granted);
+            Credentials::Granted(Box::new(grant))
+        }
+        Err(error) => {
+            shard.meters.auth(auth_outcome(&error));
+            Credentials::Refused(error.to_string())
+        }
     }
 }
 
@@ -171,6 +198,9 @@ fn subscribe(
     wishes: Wishes,
     start: Start,
 ) {
+    if let Some(id) = id {
+        connection.asked.set(id, shard.now_us());
+    }
     let is_durable = matches!(start, Start::Durable(_));
     if is_durable && shard.copy_of(filter).is_none() {
         let msg = format!("the stream of {filter} is not there yet");
@@ -189,7 +219,14 @@ fn subscribe(
     }
     let sid = shard.interest.borrow().sid_of(filter);
     if let (Start::Durable(from), Some(sid)) = (start, sid) {
-        let joiner = Joiner { member: connection.key, command: id, group: subscription, from };
+        let joiner = Joiner {
+            member: connection.key,
+            command: id,
+            group: subscription,
+            from,
+            asked_us: shard.now_us(),
+            replayed: Cell::default(),
+        };
         shard.join_durable(sid, filter, joiner);
         if matches!(join, Join::Subscribe(_)) {
             shard.upstream.subscribe(shard, sid, filter);
@@ -203,9 +240,20 @@ fn subscribe(
     }
 }
 
-fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, message: Outbound) {
+/// A message says when and where it was published, where nothing else will: see `publish_time`.
+fn stamp(shard: &Shard, message: &mut Outbound) {
+    let namespace = shard.policy.namespaces.of_subject(&message.subject);
+    if namespace.is_some_and(|namespace| namespace.class == Class::Ephemeral) {
+        let sent = publish_time::stamp(&shard.policy.region, unix_us());
+        message.headers.push((publish_time::HEADER.into(), sent));
+    }
+}
+
+fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, mut message: Outbound) {
+    stamp(shard, &mut message);
     match shard.upstream.publish(&message, None) {
         Ok(ping) => {
+            shard.meters.sent(message.payload.len());
             let Some(command) = id else { return };
             let member = connection.key;
             shard
@@ -226,7 +274,9 @@ fn request(
     let deadline_ms = shard.now_ms() + timeout_ms;
     let token = shard.requests.borrow_mut().insert(request, deadline_ms);
     let sent = match &token {
-        Some(token) => shard.upstream.publish(message, Some(token)).map(|_| ()),
+        Some(token) => shard.upstream.publish(message, Some(token)).map(|_| {
+            shard.meters.sent(message.payload.len());
+        }),
         None => Err(Failure::new(ErrorCode::TooManyRequests, "too many requests wait here")),
     };
     if let Err(failure) = sent {

@@ -7,10 +7,12 @@
 
 use super::Shard;
 use super::leftover::{BatchBytes, queue};
+use super::meters::Sent;
 use meridian_core::SlowClient;
 use meridian_core::interest::{Group, Sid, Wishes};
 use meridian_nats::{Headers, Message};
 use meridian_proto::{Origin, Outgoing, Payload, trace};
+use meridian_telemetry::metrics::labels::Class;
 use std::io::IoSlice;
 use std::rc::Rc;
 
@@ -29,13 +31,16 @@ pub(super) struct Incoming<'a> {
     pub(super) epoch: Option<&'a str>,
     /// Whether it is live or from the store.
     pub(super) origin: Origin,
+    /// When and where it was published, of a live one that says so.
+    pub(super) sent: Option<Sent>,
 }
 
 impl<'a> Incoming<'a> {
     /// A message of core NATS.
-    pub(super) fn ephemeral(message: &Message<'a>) -> Self {
+    pub(super) fn ephemeral(message: &Message<'a>, sent: Option<Sent>) -> Self {
         let Message { subject, headers, payload, .. } = *message;
-        Self { subject, headers, payload, sequence: None, epoch: None, origin: Origin::Live }
+        let (sequence, epoch, origin) = (None, None, Origin::Live);
+        Self { subject, headers, payload, sequence, epoch, origin, sent }
     }
 
     /// The payload with its kind.
@@ -104,6 +109,7 @@ impl Shard {
             let batch = &mut *self.batch.borrow_mut();
             let (slow_client, sequence) = (interest.slow_client(sid), message.sequence);
             let subject = batch.keep_subject(slow_client, message.subject);
+            let mut receivers = 0;
             for index in groups {
                 let group = interest.group(*index);
                 if group.members().is_empty() {
@@ -111,11 +117,14 @@ impl Shard {
                 }
                 let start = batch.bytes.len();
                 encode(&mut batch.bytes, *index + 1, message, payload, group);
-                batch.deliveries += group.members().len();
+                receivers += group.members().len();
                 let (group, end) = (*index, batch.bytes.len());
                 let frame = EncodedFrame { group, start, end, slow_client, sequence, subject };
                 batch.frames.push(frame);
             }
+            batch.deliveries += receivers;
+            let class = if sequence.is_some() { Class::Durable } else { Class::Ephemeral };
+            self.meters.gathered(class, receivers, message.sent);
             batch.bytes.len() > BATCH_BYTES_MAX || batch.deliveries > BATCH_DELIVERIES_MAX
         };
         if is_large {
@@ -134,6 +143,7 @@ impl Shard {
         } else {
             self.flush_groups(&mut batch);
         }
+        self.meters.flushed();
         batch.bytes.clear();
         batch.bytes.shrink_to(BATCH_BYTES_MAX);
         batch.frames.clear();
