@@ -13,6 +13,7 @@ mod layout;
 
 pub mod otlp;
 pub mod prometheus;
+pub mod server;
 mod snapshot;
 
 pub use cells::{Cells, Published, Slots};

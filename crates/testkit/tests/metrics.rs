@@ -1,6 +1,9 @@
 //! `/metrics`: valid for Prometheus, bounded in series, and each instrument moves when the thing
 //! happens.
 
+#![allow(clippy::unwrap_used)]
+
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use meridian_client::{Client, Options, PayloadBuf, PublishOptions, SubscribeOptions};
 use meridian_edge::Config;
@@ -9,6 +12,7 @@ use meridian_testkit::{
     LineStream, RawSocket, Scrape, TestMesh, TestMeshOptions, curl, eventually, next_message,
     program, round_trip, subscribe_durable, with_orders,
 };
+use std::panic::AssertUnwindSafe;
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -47,11 +51,13 @@ async fn shows(
     is_so: impl Fn(&Scrape) -> bool,
 ) -> Scrape {
     let mut scrape = Scrape::default();
-    eventually(what, async || {
+    let shown = eventually(what, async || {
         scrape = mesh.edge(region).metrics().await;
         is_so(&scrape)
-    })
-    .await;
+    });
+    if AssertUnwindSafe(shown).catch_unwind().await.is_err() {
+        panic!("{what} is not in\n{}", scrape.text);
+    }
     scrape
 }
 
@@ -116,6 +122,9 @@ async fn messages_in_both_directions_are_measured_with_their_latency_by_origin()
     let ephemeral = ["class=\"ephemeral\"", "origin=\"eu\""];
     let durable = ["class=\"durable\"", "origin=\"eu\""];
     let at_us = shows(&mesh, "us", "latencies of both classes", |scrape| {
+        if !scrape.text.contains("meridian_mirror_lag_messages{") {
+            return false;
+        }
         let count = |labels| scrape.sum("meridian_delivery_latency_seconds_count", labels);
         count(&ephemeral) >= 1.0 && count(&durable) >= 1.0
     })
@@ -140,6 +149,8 @@ async fn messages_in_both_directions_are_measured_with_their_latency_by_origin()
     assert!(at_us.sum("meridian_client_sent_bytes_total", &[]) > 100.0);
     let at_eu = shows(&mesh, "eu", "publishes are counted", |scrape| {
         scrape.sum("meridian_nats_sent_messages_total", &[]) >= 2.0
+            && scrape.text.contains("meridian_jetstream_meta_leader 1")
+            && scrape.sum("meridian_control_connected", &[]) == 1.0
     })
     .await;
     assert!(at_eu.sum("meridian_nats_sent_bytes_total", &[]) >= 11.0);
@@ -148,8 +159,6 @@ async fn messages_in_both_directions_are_measured_with_their_latency_by_origin()
     assert!(at_eu.sum("meridian_build_info", &["region=\"eu\""]) == 1.0);
     assert!(at_eu.sum("meridian_event_loop_lag_seconds_count", &["shard=\"0\""]) >= 1.0);
     assert_eq!(at_eu.sum("meridian_nats_connected", &["shard=\"0\""]), 1.0);
-    assert_eq!(at_eu.sum("meridian_control_connected", &[]), 1.0);
-    assert_eq!(at_eu.sum("meridian_jetstream_meta_leader", &[]), 1.0);
     assert_eq!(at_eu.sum("meridian_draining", &[]), 0.0);
     assert!(at_us.sum("meridian_mirror_lag_messages", &["namespace=\"orders\""]) >= 0.0);
     let used = at_us.sum("meridian_budget_used_ratio", &["budget=\"connections\""]);
@@ -285,7 +294,7 @@ async fn a_lost_and_a_new_nats_connection_are_seen_and_told_as_a_gap() {
     let mut mesh = TestMesh::start(options).await;
     let client = mesh.client("eu").await;
     let _live = client.subscribe("demo.>", SubscribeOptions::default()).await.unwrap();
-    mesh.edge_link("eu").cut();
+    mesh.edge_link("eu").sever();
     shows(&mesh, "eu", "the loss", |scrape| scrape.sum("meridian_nats_connected", &[]) == 0.0)
         .await;
     mesh.edge_link("eu").heal();

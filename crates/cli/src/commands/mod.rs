@@ -6,6 +6,7 @@ mod config;
 mod dev;
 mod edge;
 mod history;
+mod nats_exporter;
 mod publish;
 mod request;
 pub(crate) mod streams;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    NatsExporter(nats_exporter::Arguments),
     Version(version::Arguments),
 }
 
@@ -41,6 +43,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }
