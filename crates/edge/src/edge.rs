@@ -8,6 +8,7 @@ use crate::control;
 use crate::copies::CopiesReport;
 use crate::error::Error;
 use crate::page::Page;
+use crate::parties::Parties;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
 use crate::tls::CertificateFiles;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -52,6 +53,7 @@ impl Edge {
         let config = Arc::new(config);
         let policy = Arc::new(config.policy());
         let page = Arc::new(Page::new(&config));
+        let parties = Arc::new(Parties::new(&config.limits));
         let certificate = CertificateFiles::of(&config.listen);
         let admin_listener = listen(config.listen.admin, None)?;
         // Shards share the port, and so could another edge without anybody noticing: a listener
@@ -84,6 +86,7 @@ impl Edge {
                 config: Arc::clone(&edge.config),
                 policy: Arc::clone(&policy),
                 page: Arc::clone(&page),
+                parties: Arc::clone(&parties),
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),

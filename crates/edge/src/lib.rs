@@ -11,6 +11,7 @@ mod copies;
 mod edge;
 mod error;
 mod page;
+mod parties;
 mod shard;
 mod small_server;
 mod tls;
