@@ -14,10 +14,11 @@ pub fn due_in_window(total: usize, elapsed_ms: u64, window_ms: u64) -> usize {
     due as usize
 }
 
-/// Evenly at a rate: how many are due after `elapsed_ms`, the first at once.
+/// Evenly at a rate of so many in a thousand seconds: how many are due after `elapsed_ms`, the first
+/// at once.
 #[must_use]
-pub fn due_at_rate(per_second: u32, elapsed_ms: u64) -> usize {
-    let due = u128::from(per_second) * u128::from(elapsed_ms) / 1_000 + 1;
+pub fn due_at_rate(per_1000_s: u64, elapsed_ms: u64) -> usize {
+    let due = u128::from(per_1000_s) * u128::from(elapsed_ms) / 1_000_000 + 1;
     usize::try_from(due).unwrap_or(usize::MAX)
 }
 
@@ -48,9 +49,11 @@ mod tests {
 
     #[test]
     fn moves_keep_their_rate_and_the_first_is_at_once() {
-        assert_eq!((due_at_rate(50, 0), due_at_rate(50, 19), due_at_rate(50, 20)), (1, 1, 2));
-        assert_eq!(due_at_rate(50, 10_000), 501);
-        assert_eq!(due_at_rate(u32::MAX, u64::MAX), usize::MAX);
+        let at_fifty = |elapsed_ms| due_at_rate(50_000, elapsed_ms);
+        assert_eq!((at_fifty(0), at_fifty(19), at_fifty(20)), (1, 1, 2));
+        assert_eq!(at_fifty(10_000), 501);
+        assert_eq!(due_at_rate(500, 1_999), 1, "one in two seconds");
+        assert_eq!(due_at_rate(u64::MAX, u64::MAX), usize::MAX);
     }
 
     #[test]

@@ -367,6 +367,15 @@ impl Config {
         }
     }
 
+    /// Where clients of other regions are sent to reach this edge.
+    #[must_use]
+    pub(crate) fn public_url(&self) -> String {
+        if self.edge.url.is_empty() {
+            return format!("ws://{}/v1/ws", self.listen.public);
+        }
+        self.edge.url.clone()
+    }
+
     /// How many shards to run.
     #[must_use]
     pub fn shard_count(&self) -> usize {

@@ -6,7 +6,8 @@
 
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
-use crate::shard::Orders;
+use crate::moving::Operators;
+use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
 use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
@@ -31,9 +32,10 @@ pub(crate) async fn run(
     config: Arc<Config>,
     orders: watch::Sender<Orders>,
     report: watch::Sender<CopiesReport>,
+    shards: Vec<Arc<Report>>,
 ) {
     loop {
-        let Err(error) = converse(&config, &orders, &report).await;
+        let Err(error) = converse(&config, &orders, &report, &shards).await;
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
     }
@@ -43,6 +45,7 @@ async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
+    shards: &[Arc<Report>],
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
     let servers: Result<Vec<ServerUrl>, _> =
         config.nats.servers.iter().map(|server| server.parse()).collect();
@@ -61,6 +64,8 @@ async fn converse(
     let (namespaces, region) = (config.durable_namespaces(), &config.edge.region);
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
+    let mut operators = Operators::listen(&control, config, orders, shards).await?;
+    let mut answering = pin!(operators.run());
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,6 +89,8 @@ async fn converse(
             }
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
+            // Ends with the connection, as the heartbeats do.
+            () = &mut answering => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
             _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");

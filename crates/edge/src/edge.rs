@@ -49,8 +49,7 @@ impl Edge {
     /// # Errors
     /// [`Error::Listen`] when a port is taken, [`Error::Tls`] when the certificate is no good,
     /// [`Error::Runtime`] when a thread cannot start.
-    pub fn start(config: Config) -> Result<Self, Error> {
-        let config = Arc::new(config);
+    pub fn start(mut config: Config) -> Result<Self, Error> {
         let policy = Arc::new(config.policy());
         let page = Arc::new(Page::new(&config));
         let parties = Arc::new(Parties::new(&config.limits));
@@ -69,6 +68,9 @@ impl Edge {
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
         let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
         let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
+        // Where port 0 was asked for, clients are sent to what it became.
+        config.listen.public = public;
+        let config = Arc::new(config);
         let mut edge = Self {
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
@@ -120,7 +122,7 @@ impl Edge {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
-        let control = tokio::spawn(control::run(config, orders, copies));
+        let control = tokio::spawn(control::run(config, orders, copies, self.reports.clone()));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));

@@ -18,6 +18,7 @@ mod handshake;
 mod http;
 mod leftover;
 mod memory;
+mod mover;
 mod orders;
 mod proofs;
 mod pump;
@@ -32,7 +33,7 @@ mod store;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;
-pub(crate) use orders::{Drain, Orders};
+pub(crate) use orders::{Drain, Move, Orders};
 pub(crate) use report::{Numbers, Report};
 
 use crate::auth::Authenticator;
@@ -66,7 +67,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Gets;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
 use upstream::Upstream;
@@ -136,6 +137,8 @@ pub(crate) struct Shard {
     /// What waits for slow clients, see `memory`.
     pub(crate) memory: Cell<Memory>,
     pub(crate) is_shedding: Cell<bool>,
+    /// Where clients are sent, as last ordered, and the task that does it.
+    moving: RefCell<Option<(Move, JoinHandle<()>)>>,
     /// How TLS is served, as last ordered.
     pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
     /// Whether sockets shall end after the request that they serve, and the call for it.
@@ -202,6 +205,7 @@ impl Shard {
             handshake_rate: Cell::new(rate(limits.handshakes_per_second)),
             resume_rate: Cell::new(rate(limits.resumes_per_second)),
             memory: Cell::new(Memory::new(limits.pending_bytes_max)),
+            moving: RefCell::default(),
             is_shedding: Cell::new(false),
             refused: Cell::new(0),
             limits,

@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod dev;
+mod drain;
 mod edge;
 mod history;
 mod publish;
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    Drain(drain::Arguments),
     Version(version::Arguments),
 }
 
@@ -41,6 +43,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::Drain(arguments) => drain::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 /// Owned by the shard, immutable.
 pub(crate) struct ShardLimits {
+    /// Among how many the edge's limits are shared.
+    pub(crate) shards: usize,
     pub(crate) connections_max: usize,
     pub(crate) handshakes_max: usize,
     pub(crate) handshakes_per_second: u32,
@@ -29,6 +31,7 @@ impl ShardLimits {
         let (limits, shards) = (&config.limits, config.shard_count());
         let rate = |per_second: u32| per_second.div_ceil(shards as u32);
         Self {
+            shards,
             connections_max: limits.connections_max.div_ceil(shards),
             handshakes_max: limits.handshakes_max.div_ceil(shards),
             handshakes_per_second: rate(limits.handshakes_per_second),
