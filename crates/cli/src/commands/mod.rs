@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod dev;
+mod drain;
 mod edge;
 mod history;
 mod nats_exporter;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    Drain(drain::Arguments),
     NatsExporter(nats_exporter::Arguments),
     Version(version::Arguments),
 }
@@ -43,6 +45,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::Drain(arguments) => drain::run(arguments).await,
         Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
