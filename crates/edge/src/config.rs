@@ -5,11 +5,13 @@
 
 mod check;
 mod load;
+mod nats;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use check::is_name;
 pub use load::ConfigErrors;
+pub use nats::NatsSection;
 
 use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::{Policy, SessionLimits};
@@ -77,15 +79,6 @@ pub struct ListenSection {
     /// with `:port` where it is not the default, or `*` for all. In `dev` mode loopback origins may
     /// too.
     pub origins: Vec<String>,
-}
-
-/// The region's NATS servers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NatsSection {
-    /// `nats://user:password@host:port`, in order of preference. Only these are used: addresses
-    /// that servers gossip would lead an edge out of its region.
-    pub servers: Vec<String>,
 }
 
 /// The other regions.
@@ -422,12 +415,6 @@ impl Default for ListenSection {
             tls_key: PathBuf::new(),
             origins: Vec::new(),
         }
-    }
-}
-
-impl Default for NatsSection {
-    fn default() -> Self {
-        Self { servers: vec!["nats://127.0.0.1:4222".into()] }
     }
 }
 

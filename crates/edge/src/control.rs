@@ -9,7 +9,7 @@ use crate::copies::{CopiesReport, Watching};
 use crate::shard::Orders;
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlOptions, subjects};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +44,8 @@ async fn converse(
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} control", config.edge.id),
         edge_id: config.edge.id.clone(),
     })
