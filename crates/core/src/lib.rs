@@ -16,6 +16,7 @@ pub mod regions;
 pub mod reorder;
 pub mod requests;
 pub mod session;
+pub mod trace;
 pub mod wheel;
 
 pub use interest::Interest;
