@@ -7,9 +7,11 @@ mod check;
 mod load;
 #[cfg(test)]
 mod tests;
+mod tracing;
 
 pub(crate) use check::is_name;
 pub use load::ConfigErrors;
+pub use tracing::{OtlpProtocol, OtlpSection, TracingSection};
 
 use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::{Policy, SessionLimits};
@@ -39,6 +41,10 @@ pub struct Config {
     pub drain: DrainSection,
     /// How it logs.
     pub log: LogSection,
+    /// Which messages are traced.
+    pub tracing: TracingSection,
+    /// Where spans go.
+    pub otlp: OtlpSection,
     /// The demo page.
     pub demo: DemoSection,
     /// What is reachable at all.

@@ -9,6 +9,7 @@ use crate::copies::CopiesReport;
 use crate::error::Error;
 use crate::page::Page;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
+use crate::spans::{self, Spans};
 use crate::tls::CertificateFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
@@ -34,6 +35,8 @@ pub struct Edge {
     orders: watch::Sender<Orders>,
     reports: Vec<Arc<Report>>,
     shards: Vec<RunningShard>,
+    /// What the shards' spans come by, if they go anywhere.
+    spans: Option<Spans>,
 }
 
 struct RunningShard {
@@ -67,7 +70,9 @@ impl Edge {
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
         let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
         let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
+        let (batches, spans) = spans::channel(&config).unzip();
         let mut edge = Self {
+            spans,
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
             admin_listener,
@@ -87,6 +92,7 @@ impl Edge {
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
+                spans: batches.clone(),
             };
             edge.reports.push(report);
             edge.shards.push(spawn(options)?);
@@ -118,6 +124,8 @@ impl Edge {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
         let control = tokio::spawn(control::run(config, orders, copies));
+        let (config, spans) = (Arc::clone(&self.config), self.spans);
+        let tracing = spans.map(|spans| tokio::spawn(spans::run(config, spans)));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
@@ -146,6 +154,9 @@ impl Edge {
         }
         admin.abort();
         certificate.abort();
+        if let Some(tracing) = tracing {
+            spans::finish(tracing).await;
+        }
         early.map_or(ended, Err)
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod page;
 mod shard;
 mod small_server;
+mod spans;
 mod tls;
 
 pub use config::{Config, ConfigErrors};

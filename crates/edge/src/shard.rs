@@ -26,11 +26,13 @@ mod requests;
 mod sessions;
 mod sink;
 mod store;
+mod tracer;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;
 pub(crate) use orders::{Drain, Orders};
 pub(crate) use report::{Numbers, Report};
+pub(crate) use tracer::SpanBatches;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -64,6 +66,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
+use tracer::Tracer;
 use upstream::Upstream;
 
 /// Where bytes of clients land first: larger than any usual burst of commands.
@@ -85,6 +88,8 @@ pub(crate) struct ShardOptions {
     pub(crate) listener: std::net::TcpListener,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) report: Arc<Report>,
+    /// Where spans go, if anywhere.
+    pub(crate) spans: Option<SpanBatches>,
 }
 
 /// The limits that a shard enforces, from the edge's limits.
@@ -130,6 +135,7 @@ pub(crate) struct Shard {
     /// What verifies tokens, as last ordered.
     pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
     pub(crate) counters: Counters,
+    pub(crate) tracer: Tracer,
     /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
     /// How TLS is served, as last ordered.
@@ -167,6 +173,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
         options.policy,
         options.page,
         options.report,
+        options.spans,
     ));
     shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
@@ -176,6 +183,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
     drain::run(&shard, drain, &listening).await;
     clock.abort();
     upstream.abort();
+    shard.tracer.hand_over();
     Ok(())
 }
 
@@ -186,6 +194,7 @@ impl Shard {
         policy: Arc<Policy>,
         page: Arc<Page>,
         report: Arc<Report>,
+        spans: Option<SpanBatches>,
     ) -> Self {
         let shards = config.shard_count();
         let limits = ShardLimits {
@@ -224,6 +233,7 @@ impl Shard {
             mesh: RefCell::default(),
             authenticator: RefCell::default(),
             counters: Counters::default(),
+            tracer: Tracer::new(config, spans),
             handshakes: Cell::new(0),
             tls: RefCell::default(),
             is_ending: Cell::new(false),

@@ -87,6 +87,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
     mistakes.extend(check_limits(&config.limits));
+    mistakes.extend(super::tracing::check(&config.tracing, &config.otlp));
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));

@@ -102,6 +102,7 @@ impl Shard {
             self.prune_durables();
         }
         self.audit_durables();
+        self.tracer.hand_over();
         self.report.publish(&self.counters, self.interest.borrow().filters());
     }
 

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
+use super::tracer::{OpenSpan, Sent};
 use super::upstream::PendingAck;
 use crate::auth::{TokenError, unix_time_s};
 use meridian_core::Effect;
@@ -11,10 +12,14 @@ use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
     Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
 };
-use meridian_proto::command::{Ack, Command, Connect};
+use meridian_core::trace::Sender;
+use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
+use meridian_proto::trace::TraceContext;
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
+use meridian_telemetry::trace::bridge;
 use std::rc::Rc;
+use tracing::span::EnteredSpan;
 
 /// How long a stream may take to acknowledge a publish, in ms.
 const STORED_TIMEOUT_MS: u64 = 5_000;
@@ -44,6 +49,7 @@ pub(super) fn perform(
 
 /// Performs the first command of a connection.
 pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
+    let _span = connect_span(shard, &command);
     let moment = shard.moment();
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
     match greet(command, cid, |body| credentials(shard, body), &moment) {
@@ -71,6 +77,23 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
             }
         }
     }
+}
+
+/// The span of a client's `connect`, below the client's own, if that is sampled and the clients'
+/// budget has room. Once a connection, so it is a `tracing` span: what is logged within it is of
+/// the trace.
+fn connect_span(shard: &Shard, command: &Command) -> Option<EnteredSpan> {
+    let Body::Connect(body) = &command.body else { return None };
+    let parent = TraceContext::parse(body.tp.as_deref()?).filter(TraceContext::is_sampled)?;
+    if !shard.tracer.affords_client() {
+        return None;
+    }
+    let (node, trace) = (shard.policy.node.as_str(), parent.trace_id);
+    let span = tracing::info_span!(
+        target: "meridian::trace", "connect", meridian.edge = node, trace_id = %trace
+    );
+    bridge::set_parent(&span, parent);
+    Some(span.entered())
 }
 
 /// What the token of a `connect` comes to.
@@ -125,20 +148,26 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
         }
         Effect::Publish { id: Some(id), message, proof: PublishProof::Stored } => {
             if let Some(failure) = shard.lost_home(&message.subject) {
-                return connection.send(shard, &Item::Error(Some(id), failure));
+                return shard.fail(connection.key, id, failure);
             }
             let has_id = message.headers.iter().any(|(name, _)| name == "Nats-Msg-Id");
             let repeat = if has_id { Repeat::Once } else { Repeat::Twice };
             let (member, purpose) = (connection.key, Purpose::Stored(repeat));
             let waiting = Waiting { member, command: id, purpose };
-            self::request(shard, connection, waiting, &message, STORED_TIMEOUT_MS);
+            self::request(shard, connection, waiting, message, STORED_TIMEOUT_MS);
         }
         Effect::Publish { id, message, .. } => publish(shard, connection, id, message),
         Effect::Request { id, message, timeout_ms, namespace } => {
             let member = connection.key;
             let purpose = Purpose::Answer(namespace);
             let request = Waiting { member, command: id, purpose };
-            self::request(shard, connection, request, &message, timeout_ms);
+            self::request(shard, connection, request, message, timeout_ms);
+        }
+        Effect::Receipt { context, at_us, took_us } => {
+            if shard.tracer.affords_client() {
+                let ns = |us: u64| us.saturating_mul(1_000);
+                shard.tracer.receipt(context, ns(at_us), ns(took_us));
+            }
         }
         Effect::History(page) => {
             let wishes = Wishes { wire: connection.wire, ..page.wishes };
@@ -203,35 +232,71 @@ fn subscribe(
     }
 }
 
-fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, message: Outbound) {
-    match shard.upstream.publish(&message, None) {
-        Ok(ping) => {
-            let Some(command) = id else { return };
-            let member = connection.key;
-            shard
-                .upstream
-                .await_ack(ping, PendingAck { member, command, subject: message.subject });
+fn publish(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    id: Option<u32>,
+    mut message: Outbound,
+) {
+    let member = connection.key;
+    let span = begin_span(shard, connection, &mut message, Sent::Publish);
+    let published = shard.upstream.publish(&message, None);
+    match (id, published) {
+        (Some(command), Ok(ping)) => {
+            if let Some(span) = span {
+                shard.tracer.keep(member, command, span);
+            }
+            let subject = message.subject;
+            shard.upstream.await_ack(ping, PendingAck { member, command, subject });
         }
-        Err(failure) => connection.send(shard, &Item::Error(id, failure)),
+        (None, Ok(_)) => {
+            if let Some(span) = span {
+                shard.tracer.end(span, None);
+            }
+        }
+        (_, Err(failure)) => {
+            if let Some(span) = span {
+                shard.tracer.end(span, Some(&failure));
+            }
+            connection.send(shard, &Item::Error(id, failure));
+        }
     }
+}
+
+fn begin_span(
+    shard: &Shard,
+    connection: &Connection,
+    message: &mut Outbound,
+    sent: Sent,
+) -> Option<OpenSpan> {
+    let session = connection.session.borrow();
+    let sender = session.as_ref().map_or(Sender::Plain, |session| session.sender());
+    shard.tracer.begin(message, sent, sender)
 }
 
 fn request(
     shard: &Rc<Shard>,
     connection: &Rc<Connection>,
     request: Waiting<super::ConnectionKey>,
-    message: &Outbound,
+    mut message: Outbound,
     timeout_ms: u64,
 ) {
+    let sent = match request.purpose {
+        Purpose::Answer(_) => Sent::Request,
+        Purpose::Stored(_) => Sent::Publish,
+    };
+    if let Some(span) = begin_span(shard, connection, &mut message, sent) {
+        shard.tracer.keep(request.member, request.command, span);
+    }
     let deadline_ms = shard.now_ms() + timeout_ms;
     let token = shard.requests.borrow_mut().insert(request, deadline_ms);
     let sent = match &token {
-        Some(token) => shard.upstream.publish(message, Some(token)).map(|_| ()),
+        Some(token) => shard.upstream.publish(&message, Some(token)).map(|_| ()),
         None => Err(Failure::new(ErrorCode::TooManyRequests, "too many requests wait here")),
     };
     if let Err(failure) = sent {
         token.and_then(|token| shard.requests.borrow_mut().answer(&token));
-        connection.send(shard, &Item::Error(Some(request.command), failure));
+        shard.fail(request.member, request.command, failure);
     }
 }
 
@@ -260,6 +325,7 @@ impl Shard {
 
     /// Answers a publish that the NATS server has taken.
     pub(super) fn answer_publish(self: &Rc<Self>, ack: &PendingAck) {
+        self.tracer.answered(ack.member, ack.command);
         if let Some(connection) = self.connection(ack.member) {
             let reply =
                 Reply::Publish(PublishReply { ack: Ack::Edge, stream: None, q: None, dup: None });
@@ -274,6 +340,7 @@ impl Shard {
         command: u32,
         failure: Failure,
     ) {
+        self.tracer.failed(member, command, &failure);
         if let Some(connection) = self.connection(member) {
             connection.send(self, &Item::Error(Some(command), failure));
         }

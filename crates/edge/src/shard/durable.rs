@@ -401,5 +401,6 @@ fn incoming<'a>(stored: &'a Stored, epoch: Option<&'a str>, origin: Origin) -> I
         sequence: Some(stored.sequence),
         epoch,
         origin,
+        trace: None,
     }
 }
