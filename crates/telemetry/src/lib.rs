@@ -36,9 +36,8 @@ pub enum Error {
 /// [`Error::Level`] and [`Error::Twice`].
 pub fn init(format: LogFormat, level: &str) -> Result<(), Error> {
     let filter = EnvFilter::try_new(level).map_err(|_| Error::Level(level.into()))?;
-    let lines = fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -116,8 +116,9 @@ mod tests {
     fn without_a_parent_chance_decides_by_the_ratio() {
         let mut sampler = Sampler::new(LIMITS, 0);
         let step = u64::MAX / 100_000;
-        let sampled = (0..100_000u64)
-            .filter(|turn| sampler.head(None, Sender::Plain, turn * step + step / 2, 0) == Head::Root);
+        let sampled = (0..100_000u64).filter(|turn| {
+            sampler.head(None, Sender::Plain, turn * step + step / 2, 0) == Head::Root
+        });
         assert_eq!(sampled.count(), 100);
         let mut never = Sampler::new(SamplerLimits { ratio: 0.0, ..LIMITS }, 0);
         assert_eq!(never.head(None, Sender::Plain, 0, 0), Head::Unsampled(None));

@@ -164,7 +164,8 @@ mod tests {
             live_subject: "a.>".into(),
             ..TracingSection::default()
         };
-        for endpoint in ["collector:4317", "https://c:4317", "http://c", "http://u@c:1", "http://c:x"]
+        for endpoint in
+            ["collector:4317", "https://c:4317", "http://c", "http://u@c:1", "http://c:x"]
         {
             let otlp = OtlpSection {
                 endpoint: endpoint.into(),

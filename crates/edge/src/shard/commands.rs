@@ -232,12 +232,7 @@ fn subscribe(
     }
 }
 
-fn publish(
-    shard: &Rc<Shard>,
-    connection: &Rc<Connection>,
-    id: Option<u32>,
-    mut message: Outbound,
-) {
+fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, mut message: Outbound) {
     let member = connection.key;
     let span = begin_span(shard, connection, &mut message, Sent::Publish);
     let published = shard.upstream.publish(&message, None);

@@ -124,7 +124,8 @@ pub(super) fn sampled_context(block: Headers<'_>) -> Option<TraceContext> {
         return None;
     }
     let value = block.get("traceparent")?;
-    let is_odd = matches!(value.last(), Some(b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'));
+    let is_odd =
+        matches!(value.last(), Some(b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'));
     let text = is_odd.then(|| std::str::from_utf8(value).ok()).flatten()?;
     TraceContext::parse(text)
 }

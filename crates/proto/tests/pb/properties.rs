@@ -3,8 +3,7 @@
 use super::{command_line, item_line, reflection};
 use meridian_proto::command::{
     Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Receipt,
-    Request,
-    Subscribe, Unsubscribe,
+    Request, Subscribe, Unsubscribe,
 };
 use meridian_proto::item::{
     ConnectReply, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item, Limits,

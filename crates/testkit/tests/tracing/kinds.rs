@@ -115,7 +115,12 @@ async fn a_durable_message_is_one_trace_with_store_and_mirror() {
     let tree = Tree::of(&receiver, &trace, &names).await;
     tree.is_one_tree_below(&span);
     let (store, mirror) = (tree.one("store ORDERS_1"), tree.one("mirror"));
-    is_chain(&[tree.one("nats us-1"), tree.one("nats gateway us→eu"), tree.one("nats eu-1"), store]);
+    is_chain(&[
+        tree.one("nats us-1"),
+        tree.one("nats gateway us→eu"),
+        tree.one("nats eu-1"),
+        store,
+    ]);
     is_chain(&[mirror, tree.one("fan-out"), tree.one("receipt")]);
     assert_eq!(mirror.parent, span);
     // The mirror begins at the time that the home stream gave the message.

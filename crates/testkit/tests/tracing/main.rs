@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod always;
 mod budget;
 mod export;
 mod kinds;

@@ -37,8 +37,7 @@ pub(crate) async fn traced_mesh(otlp: Otlp) -> (TestMesh, OtlpReceiver) {
     let receiver = OtlpReceiver::start(otlp).await;
     send_to(receiver.endpoint(), otlp);
     let configure = with_tracing;
-    let mesh =
-        TestMesh::durable(TestMeshOptions { configure, ..TestMeshOptions::default() }).await;
+    let mesh = TestMesh::durable(TestMeshOptions { configure, ..TestMeshOptions::default() }).await;
     (mesh, receiver)
 }
 
@@ -110,8 +109,8 @@ impl Tree {
     /// twice.
     pub(crate) fn is_one_tree_below(&self, publisher: &str) {
         for (index, span) in self.0.iter().enumerate() {
-            let has_parent = span.parent == publisher
-                || self.0.iter().any(|other| other.span_id == span.parent);
+            let has_parent =
+                span.parent == publisher || self.0.iter().any(|other| other.span_id == span.parent);
             assert!(has_parent, "{} has no parent in {:#?}", span.name, self.names());
             let is_twice = self.0[..index].iter().any(|other| other.span_id == span.span_id);
             assert!(!is_twice, "{} is there twice in {:#?}", span.name, self.names());

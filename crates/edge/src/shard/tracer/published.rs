@@ -76,12 +76,7 @@ impl Tracer {
     }
 
     /// A command failed. What is the mesh's fault leaves a span in any case.
-    pub(in crate::shard) fn failed(
-        &self,
-        member: ConnectionKey,
-        command: u32,
-        failure: &Failure,
-    ) {
+    pub(in crate::shard) fn failed(&self, member: ConnectionKey, command: u32, failure: &Failure) {
         let span = self.open.borrow_mut().remove(&(member, command));
         if let Some(span) = span {
             return self.end(span, Some(failure));

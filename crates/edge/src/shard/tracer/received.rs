@@ -169,10 +169,9 @@ impl Tracer {
         }
         let start_ns = at_ns.clamp(*shown_ns, now_ns);
         let times = (start_ns, start_ns.saturating_add(took_ns).min(now_ns));
-        let span =
-            SpanRecord::below(*context, new_span_id(), "receipt", SpanKind::Consumer, times)
-                .about(subject)
-                .text("messaging.operation.type", "receive");
+        let span = SpanRecord::below(*context, new_span_id(), "receipt", SpanKind::Consumer, times)
+            .about(subject)
+            .text("messaging.operation.type", "receive");
         self.finish(span);
     }
 }

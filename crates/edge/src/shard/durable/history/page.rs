@@ -6,8 +6,8 @@
 use super::window::{READ_BYTES_MAX, Window};
 use crate::shard::Shard;
 use crate::shard::fanout::wanted_headers;
-use crate::shard::tracer::sampled_context;
 use crate::shard::store::GetFailure;
+use crate::shard::tracer::sampled_context;
 use meridian_core::durable::Stored;
 use meridian_core::namespace::{Replication, Retention};
 use meridian_core::session::{HistoryPage, HistoryPlace};
