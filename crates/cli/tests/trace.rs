@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 static ENDPOINT: OnceLock<String> = OnceLock::new();
 
 fn configure(config: &mut Config) {
-    config.otlp.endpoint.clone_from(ENDPOINT.get().unwrap());
+    config.tracing.otlp_endpoint.clone_from(ENDPOINT.get().unwrap());
     config.tracing.nats_spans = true;
     config.tracing.live_subject = "traces".into();
     config.tracing.client_per_second = 100;

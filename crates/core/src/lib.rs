@@ -11,12 +11,14 @@ pub mod namespace;
 pub mod outbox;
 pub mod permission;
 pub mod policy;
+pub mod publish_time;
 pub mod rate;
 pub mod regions;
 pub mod reorder;
 pub mod requests;
 pub mod session;
 pub mod trace;
+pub mod utilization;
 pub mod wheel;
 
 pub use interest::Interest;

@@ -5,13 +5,15 @@
 
 mod check;
 mod load;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod tracing;
 
 pub(crate) use check::is_name;
 pub use load::ConfigErrors;
-pub use tracing::{OtlpProtocol, OtlpSection, TracingSection};
+pub use metrics::{MetricsSection, OtlpProtocol};
+pub use tracing::TracingSection;
 
 use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::{Policy, SessionLimits};
@@ -43,8 +45,8 @@ pub struct Config {
     pub log: LogSection,
     /// Which messages are traced.
     pub tracing: TracingSection,
-    /// Where spans go.
-    pub otlp: OtlpSection,
+    /// What it is measured against, and where metrics go.
+    pub metrics: MetricsSection,
     /// The demo page.
     pub demo: DemoSection,
     /// What is reachable at all.

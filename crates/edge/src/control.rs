@@ -9,7 +9,11 @@ use crate::copies::{CopiesReport, Watching};
 use crate::shard::Orders;
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlEvents, ControlOptions, ServerUrl, subjects};
+use meridian_telemetry::metrics::instruments::{
+    CONTROL_CONNECTED, CONTROL_DROPPED, CONTROL_RECONNECTS,
+};
+use meridian_telemetry::metrics::{Published, Slots};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +35,11 @@ pub(crate) async fn run(
     config: Arc<Config>,
     orders: watch::Sender<Orders>,
     report: watch::Sender<CopiesReport>,
+    metrics: Arc<Published>,
 ) {
     loop {
-        let Err(error) = converse(&config, &orders, &report).await;
+        let Err(error) = converse(&config, &orders, &report, &metrics).await;
+        metrics.set(&CONTROL_CONNECTED, (), 0);
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
     }
@@ -43,6 +49,7 @@ async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
+    metrics: &Published,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
     let servers: Result<Vec<ServerUrl>, _> =
         config.nats.servers.iter().map(|server| server.parse()).collect();
@@ -61,6 +68,7 @@ async fn converse(
     let (namespaces, region) = (config.durable_namespaces(), &config.edge.region);
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
+    let mut told = ControlEvents::default();
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,10 +93,23 @@ async fn converse(
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
             // Cancel-safe.
-            _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
+            _ = check.tick() => {
+                measure(metrics, &control, &mut told);
+                if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");
                 orders.send_modify(|orders| orders.mesh.degraded = degraded);
-            },
+            }},
         }
     }
+}
+
+/// Takes over what happened on the control connection since the last look.
+fn measure(metrics: &Published, control: &Control, told: &mut ControlEvents) {
+    let now = control.events();
+    metrics.set(&CONTROL_CONNECTED, (), u64::from(control.is_connected()));
+    // The first connection of a process is not one again.
+    let (before, after) = (told.connected.saturating_sub(1), now.connected.saturating_sub(1));
+    metrics.add(&CONTROL_RECONNECTS, (), after - before);
+    metrics.add(&CONTROL_DROPPED, (), now.dropped - told.dropped);
+    *told = now;
 }

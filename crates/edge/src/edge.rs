@@ -7,6 +7,7 @@ use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
 use crate::spans::{self, Spans};
@@ -123,13 +124,18 @@ impl Edge {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
-        let control = tokio::spawn(control::run(config, orders, copies));
+        let (seen, ordered) = (copies_seen.clone(), self.orders.subscribe());
+        let metrics = Metrics::new(&self.config, self.reports.clone(), ordered, seen);
+        let control = tokio::spawn(control::run(config, orders, copies, metrics.control()));
+        let load = tokio::spawn(metrics.clone().watch_load(Arc::clone(&self.config)));
+        let export = tokio::spawn(metrics.clone().export(Arc::clone(&self.config)));
         let (config, spans) = (Arc::clone(&self.config), self.spans);
         let tracing = spans.map(|spans| tokio::spawn(spans::run(config, spans)));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
-        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
+        let orders = self.orders.subscribe();
+        let admin = admin::Admin::new(self.reports.clone(), orders, copies_seen, metrics);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let orders = self.orders.clone();
         let certificate = tokio::spawn(async move {
@@ -153,6 +159,8 @@ impl Edge {
             keys.abort();
         }
         admin.abort();
+        load.abort();
+        export.abort();
         certificate.abort();
         if let Some(tracing) = tracing {
             spans::finish(tracing).await;

@@ -17,12 +17,14 @@ mod guarded;
 mod handshake;
 mod http;
 mod leftover;
+mod meters;
 mod orders;
 mod proofs;
 mod pump;
 mod reader;
 mod report;
 mod requests;
+mod sending;
 mod sessions;
 mod sink;
 mod store;
@@ -52,6 +54,7 @@ use meridian_nats::{ConnectOptions, ServerUrl};
 use meridian_proto::guard::GuardLimits;
 use meridian_proto::item::Mesh;
 use meridian_proto::{CloseCode, Wire};
+use meters::Meters;
 use report::Counters;
 use sessions::Sessions;
 use sink::Sink;
@@ -136,6 +139,7 @@ pub(crate) struct Shard {
     pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
     pub(crate) counters: Counters,
     pub(crate) tracer: Tracer,
+    pub(crate) meters: Meters,
     /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
     /// How TLS is served, as last ordered.
@@ -179,9 +183,11 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
     let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
     let clock = tokio::task::spawn_local(clock::run(Rc::clone(&shard)));
+    let lag = tokio::task::spawn_local(meters::watch_lag(Rc::clone(&shard)));
     let drain = orders::obey(&shard, &mut orders).await;
     drain::run(&shard, drain, &listening).await;
     clock.abort();
+    lag.abort();
     upstream.abort();
     shard.tracer.hand_over();
     Ok(())
@@ -234,6 +240,7 @@ impl Shard {
             authenticator: RefCell::default(),
             counters: Counters::default(),
             tracer: Tracer::new(config, spans),
+            meters: Meters::new(config),
             handshakes: Cell::new(0),
             tls: RefCell::default(),
             is_ending: Cell::new(false),
@@ -332,6 +339,7 @@ impl Shard {
 
     pub(crate) fn count_close(&self, code: CloseCode) {
         self.counters.add_close(code);
+        self.meters.closed(code);
     }
 
     pub(crate) fn set_connected(&self, is_connected: bool) {

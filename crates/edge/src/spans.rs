@@ -37,7 +37,7 @@ pub(crate) struct Spans {
 
 /// What shards send spans by; none if spans go nowhere.
 pub(crate) fn channel(config: &Config) -> Option<(SpanBatches, Spans)> {
-    config.traces().then(|| {
+    config.tracing.is_on().then(|| {
         let (sender, batches) = mpsc::channel(BATCHES_MAX);
         (sender, Spans { batches })
     })
@@ -45,7 +45,7 @@ pub(crate) fn channel(config: &Config) -> Option<(SpanBatches, Spans)> {
 
 /// Runs until every shard has ended and what they left is on its way.
 pub(crate) async fn run(config: Arc<Config>, mut spans: Spans) {
-    let exporter = config.otlp.settings().map(|to| Exporter::start(&to, &config.origin()));
+    let exporter = config.tracing.settings().map(|to| Exporter::start(&to, &config.origin()));
     let (exporter, ended) = match exporter.transpose() {
         Ok(started) => started.unzip(),
         Err(error) => {

@@ -4,7 +4,8 @@
 //! receives comes this way. async-nats keeps the connection up by itself; this wrapper gives it the
 //! mesh's reconnect policy and keeps its types out of the other crates.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Event;
@@ -40,6 +41,23 @@ pub struct Control {
     client: async_nats::Client,
     /// True once async-nats has closed for good. Written by its event callback only.
     is_closed: watch::Receiver<bool>,
+    events: Arc<EventCounts>,
+}
+
+/// What happened on a control connection since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlEvents {
+    /// Connections made, the first included.
+    pub connected: u64,
+    /// Times that async-nats dropped messages which were not taken fast enough.
+    pub dropped: u64,
+}
+
+/// Written by async-nats's event callback only.
+#[derive(Debug, Default)]
+struct EventCounts {
+    connected: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Control {
@@ -58,6 +76,8 @@ impl Control {
         let addresses: Vec<String> =
             options.servers.iter().map(ServerUrl::without_credentials).collect();
         let (closed, is_closed) = watch::channel(false);
+        let events = Arc::<EventCounts>::default();
+        let counts = Arc::clone(&events);
         let connect = async_nats::ConnectOptions::new()
             .name(options.name)
             .custom_inbox_prefix(format!("_INBOX_{}", options.edge_id))
@@ -70,8 +90,11 @@ impl Control {
             .subscription_capacity(defaults::CONTROL_MESSAGES_MAX)
             .reconnect_delay_callback(reconnect_delay())
             .event_callback(move |event| {
-                if event == Event::Closed {
-                    closed.send_replace(true);
+                match event {
+                    Event::Closed => drop(closed.send_replace(true)),
+                    Event::Connected => drop(counts.connected.fetch_add(1, Ordering::Relaxed)),
+                    Event::SlowConsumer(_) => drop(counts.dropped.fetch_add(1, Ordering::Relaxed)),
+                    _ => {}
                 }
                 async move { log(&event) }
             });
@@ -88,7 +111,15 @@ impl Control {
             .connect(addresses)
             .await
             .map_err(|_| Error::Address("async-nats cannot read the servers' addresses"))?;
-        Ok(Self { client, is_closed })
+        Ok(Self { client, is_closed, events })
+    }
+
+    /// What happened up to now.
+    pub fn events(&self) -> ControlEvents {
+        ControlEvents {
+            connected: self.events.connected.load(Ordering::Relaxed),
+            dropped: self.events.dropped.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether the connection stands at this moment.

@@ -38,7 +38,7 @@ mod wire_text;
 mod writer;
 
 pub use backoff::Backoff;
-pub use control::{Control, ControlOptions};
+pub use control::{Control, ControlEvents, ControlOptions};
 pub use dial::dial;
 pub use error::Error;
 pub use headers::Headers;

@@ -1,7 +1,9 @@
-//! The only crate that knows the OpenTelemetry SDK: logs here, spans and their export in `trace`.
+//! The only crate that knows the OpenTelemetry SDK: logs here, instruments in `metrics`, and
+//! spans and their export in `trace`.
 //!
 //! Not for: deciding what to log. Other crates use `tracing` and know nothing of its output.
 
+pub mod metrics;
 pub mod trace;
 
 use std::io::IsTerminal;

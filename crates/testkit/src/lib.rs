@@ -14,6 +14,7 @@ mod nemesis;
 mod numbered;
 mod otlp_receiver;
 mod process_mesh;
+mod programs;
 mod publisher;
 mod raw_nats;
 mod raw_socket;
@@ -21,6 +22,7 @@ mod round_robin;
 mod run;
 mod run_report;
 mod running_edge;
+mod scrape;
 mod stage;
 
 pub use awaited::{
@@ -35,6 +37,7 @@ pub use nemesis::{Fault, Nemesis, Struck};
 pub use numbered::{NumberedPublisher, Shown};
 pub use otlp_receiver::{Otlp, OtlpReceiver, StoredSpan};
 pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
+pub use programs::program;
 pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
@@ -42,6 +45,7 @@ pub use round_robin::RoundRobin;
 pub use run::{Outcome, Run};
 pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
+pub use scrape::Scrape;
 pub use stage::Stage;
 
 use std::future::Future;

@@ -6,6 +6,7 @@ mod config;
 mod dev;
 mod edge;
 mod history;
+mod nats_exporter;
 mod publish;
 mod request;
 pub(crate) mod streams;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Bench(bench::Arguments),
     Streams(streams::Arguments),
     Trace(trace::Arguments),
+    NatsExporter(nats_exporter::Arguments),
     Version(version::Arguments),
 }
 
@@ -44,6 +46,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
+        Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }

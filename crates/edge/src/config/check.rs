@@ -86,8 +86,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
-    mistakes.extend(check_limits(&config.limits));
-    mistakes.extend(super::tracing::check(&config.tracing, &config.otlp));
+    let (limits, metrics) = (check_limits(&config.limits), config.metrics.check());
+    mistakes.extend([limits, metrics, config.tracing.check()].concat());
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));

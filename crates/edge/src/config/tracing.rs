@@ -1,8 +1,9 @@
-//! The sections `[tracing]` and `[otlp]`: what is traced, and where spans go.
+//! The section `[tracing]`: what is traced, and where spans go.
 
-use super::load;
+use super::{OtlpProtocol, load};
 use meridian_core::trace::SamplerLimits;
 use meridian_proto::Subject;
+use meridian_telemetry::metrics;
 use meridian_telemetry::trace::{Origin, Protocol, Settings};
 use serde::{Deserialize, Serialize};
 
@@ -27,32 +28,15 @@ pub struct TracingSection {
     /// nowhere.
     #[serde(deserialize_with = "load::text")]
     pub live_subject: String,
-}
-
-/// An OTLP receiver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OtlpSection {
-    /// `http://host:port`. Empty: nothing is exported.
+    /// Where spans are sent by OTLP: `http://host:port`. Empty: nowhere.
     #[serde(deserialize_with = "load::text")]
-    pub endpoint: String,
-    /// How it is spoken to.
-    pub protocol: OtlpProtocol,
+    pub otlp_endpoint: String,
+    /// How.
+    pub otlp_protocol: OtlpProtocol,
     /// Spans that may wait; beyond it they are dropped and counted.
-    pub queue_spans_max: usize,
+    pub otlp_queue_spans_max: usize,
     /// How long a request may take, in ms.
-    pub timeout_ms: u64,
-}
-
-/// How OTLP is spoken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OtlpProtocol {
-    /// gRPC.
-    #[default]
-    Grpc,
-    /// Protobuf over HTTP.
-    Http,
+    pub otlp_timeout_ms: u64,
 }
 
 impl Default for TracingSection {
@@ -64,18 +48,11 @@ impl Default for TracingSection {
             client_per_second: 10,
             nats_spans: false,
             live_subject: String::new(),
-        }
-    }
-}
-
-impl Default for OtlpSection {
-    fn default() -> Self {
-        Self {
-            endpoint: String::new(),
-            protocol: OtlpProtocol::Grpc,
+            otlp_endpoint: String::new(),
+            otlp_protocol: OtlpProtocol::Grpc,
             // A second of a whole edge whose every message is sampled, at some MB.
-            queue_spans_max: 8_192,
-            timeout_ms: 5_000,
+            otlp_queue_spans_max: 8_192,
+            otlp_timeout_ms: 5_000,
         }
     }
 }
@@ -90,29 +67,54 @@ impl TracingSection {
             always_per_second: share(self.always_per_second),
         }
     }
-}
 
-impl OtlpSection {
     /// Where spans go, if anywhere.
     pub(crate) fn settings(&self) -> Option<Settings> {
-        (!self.endpoint.is_empty()).then(|| Settings {
-            endpoint: self.endpoint.clone(),
-            protocol: match self.protocol {
+        (!self.otlp_endpoint.is_empty()).then(|| Settings {
+            endpoint: self.otlp_endpoint.clone(),
+            protocol: match self.otlp_protocol {
                 OtlpProtocol::Grpc => Protocol::Grpc,
                 OtlpProtocol::Http => Protocol::Http,
             },
-            queue_spans_max: self.queue_spans_max,
-            timeout_ms: self.timeout_ms,
+            queue_spans_max: self.otlp_queue_spans_max,
+            timeout_ms: self.otlp_timeout_ms,
         })
+    }
+
+    /// Whether spans go anywhere.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.otlp_endpoint.is_empty() || !self.live_subject.is_empty()
+    }
+
+    /// Everything that is wrong.
+    pub(super) fn check(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut wrong = |key: &str, what: String| mistakes.push(format!("tracing.{key}: {what}"));
+        if !(0.0..=1.0).contains(&self.sample_ratio) {
+            wrong("sample_ratio", format!("{} is not 0 to 1", self.sample_ratio));
+        }
+        let live = &self.live_subject;
+        if !live.is_empty() && Subject::parse(live).is_err() {
+            wrong("live_subject", format!("{live:?} is no subject without wildcards"));
+        }
+        let protocol = metrics::otlp::Protocol::Http;
+        let endpoint = metrics::otlp::Endpoint::parse(&self.otlp_endpoint, protocol);
+        if let (false, Err(what)) = (self.otlp_endpoint.is_empty(), endpoint) {
+            wrong("otlp_endpoint", format!("{:?} {what}", self.otlp_endpoint));
+        }
+        if !(1..=QUEUE_SPANS_MAX).contains(&self.otlp_queue_spans_max) {
+            let what = format!("{} is not 1 to {QUEUE_SPANS_MAX}", self.otlp_queue_spans_max);
+            wrong("otlp_queue_spans_max", what);
+        }
+        if !(100..=60_000).contains(&self.otlp_timeout_ms) {
+            let what = format!("{} is not 100 to 60,000", self.otlp_timeout_ms);
+            wrong("otlp_timeout_ms", what);
+        }
+        mistakes
     }
 }
 
 impl super::Config {
-    /// Whether spans go anywhere.
-    pub(crate) fn traces(&self) -> bool {
-        !self.otlp.endpoint.is_empty() || !self.tracing.live_subject.is_empty()
-    }
-
     /// Who this edge is to an OTLP receiver.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
@@ -123,59 +125,24 @@ impl super::Config {
     }
 }
 
-/// What types cannot say.
-pub(super) fn check(tracing: &TracingSection, otlp: &OtlpSection) -> Vec<String> {
-    let mut mistakes = Vec::new();
-    if !(0.0..=1.0).contains(&tracing.sample_ratio) {
-        mistakes.push(format!("tracing.sample_ratio: {} is not 0 to 1", tracing.sample_ratio));
-    }
-    let live = &tracing.live_subject;
-    if !live.is_empty() && Subject::parse(live).is_err() {
-        mistakes.push(format!("tracing.live_subject: {live:?} is no subject without wildcards"));
-    }
-    let authority = otlp.endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let is_authority = |text: &str| {
-        text.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && !host.contains(['/', '@', ' ']) && port.parse::<u16>().is_ok()
-        })
-    };
-    if !otlp.endpoint.is_empty() && !authority.is_some_and(is_authority) {
-        let what = "is not http://host:port: for TLS put a collector beside the edge";
-        mistakes.push(format!("otlp.endpoint: {:?} {what}", otlp.endpoint));
-    }
-    if !(1..=QUEUE_SPANS_MAX).contains(&otlp.queue_spans_max) {
-        let what = format!("{} is not 1 to {QUEUE_SPANS_MAX}", otlp.queue_spans_max);
-        mistakes.push(format!("otlp.queue_spans_max: {what}"));
-    }
-    if !(100..=60_000).contains(&otlp.timeout_ms) {
-        mistakes.push(format!("otlp.timeout_ms: {} is not 100 to 60,000", otlp.timeout_ms));
-    }
-    mistakes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn endpoints_ratios_and_subjects_that_cannot_work_are_refused_together() {
-        let tracing = TracingSection {
-            sample_ratio: 1.5,
-            live_subject: "a.>".into(),
-            ..TracingSection::default()
-        };
-        for endpoint in
-            ["collector:4317", "https://c:4317", "http://c", "http://u@c:1", "http://c:x"]
-        {
-            let otlp = OtlpSection {
-                endpoint: endpoint.into(),
-                queue_spans_max: 0,
-                timeout_ms: 1,
-                ..OtlpSection::default()
+        for endpoint in ["collector:4317", "https://c:4317", "http://c:x"] {
+            let section = TracingSection {
+                sample_ratio: 1.5,
+                live_subject: "a.>".into(),
+                otlp_endpoint: endpoint.into(),
+                otlp_queue_spans_max: 0,
+                otlp_timeout_ms: 1,
+                ..TracingSection::default()
             };
-            assert_eq!(check(&tracing, &otlp).len(), 5, "{endpoint}");
+            assert_eq!(section.check().len(), 5, "{endpoint}: {:?}", section.check());
         }
-        let good = OtlpSection { endpoint: "http://[::1]:4317/".into(), ..OtlpSection::default() };
-        assert!(check(&TracingSection::default(), &good).is_empty());
+        let otlp_endpoint = "http://127.0.0.1:4317".into();
+        assert!(TracingSection { otlp_endpoint, ..TracingSection::default() }.check().is_empty());
     }
 }

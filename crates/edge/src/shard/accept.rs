@@ -4,6 +4,7 @@ use super::handshake::Subprotocol;
 use super::http::{self, HttpSocket, Transport};
 use super::{Shard, reader};
 use meridian_proto::CloseCode;
+use meridian_telemetry::metrics::labels::{Handshake, Limit};
 use socket2::SockRef;
 use std::rc::Rc;
 use std::time::Duration;
@@ -46,6 +47,9 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
         || handshakes >= shard.limits.handshakes_max;
     if is_full {
         debug!(shard = shard.index, connections, handshakes, "full");
+        let is_crowded = handshakes >= shard.limits.handshakes_max;
+        shard.meters.handshake(Handshake::Full);
+        shard.meters.limit(if is_crowded { Limit::Handshakes } else { Limit::Connections });
         tokio::task::spawn_local(async move {
             // A failure means that the client is gone, which is all that was wanted.
             drop(timeout(FULL_LINGER, refuse(&mut stream)).await);
@@ -80,7 +84,9 @@ async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let Some(upgraded) = upgraded else { return };
     upgraded.transport.forget_user_timeout();
     let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
-    if upgraded.subprotocol == Subprotocol::Unserved {
+    let is_served = upgraded.subprotocol != Subprotocol::Unserved;
+    shard.meters.handshake(if is_served { Handshake::Accepted } else { Handshake::Subprotocol });
+    if !is_served {
         connection.close(&shard, CloseCode::Version);
     }
     let left = limit.saturating_sub(started.elapsed());
@@ -98,8 +104,12 @@ async fn secure(shard: &Shard, stream: TcpStream) -> Option<Transport> {
         Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             debug!(shard = shard.index, %error, "TLS failed");
+            shard.meters.handshake(Handshake::Tls);
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            shard.meters.handshake(Handshake::Slow);
+            None
+        }
     }
 }

@@ -104,6 +104,7 @@ impl Shard {
         self.audit_durables();
         self.tracer.hand_over();
         self.report.publish(&self.counters, self.interest.borrow().filters());
+        self.publish_meters(&self.counters);
     }
 
     fn heartbeat(self: &Rc<Self>, connection: &Rc<Connection>) {

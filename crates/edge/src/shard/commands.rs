@@ -3,7 +3,8 @@
 use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
-use super::tracer::{OpenSpan, Sent};
+use super::meters::auth_outcome;
+use super::sending::{publish, request};
 use super::upstream::PendingAck;
 use crate::auth::{TokenError, unix_time_s};
 use meridian_core::Effect;
@@ -12,12 +13,13 @@ use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
     Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
 };
-use meridian_core::trace::Sender;
 use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::trace::TraceContext;
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
+use meridian_telemetry::metrics::labels::Auth;
 use meridian_telemetry::trace::bridge;
+use std::cell::Cell;
 use std::rc::Rc;
 use tracing::span::EnteredSpan;
 
@@ -34,6 +36,7 @@ pub(super) fn perform(
         if !connection.is_open() {
             return;
         }
+        shard.meters.command(decoded.as_ref().map_or("malformed", word));
         match decoded {
             Ok(command) if connection.session.borrow().is_none() => {
                 connect(shard, connection, command);
@@ -44,6 +47,21 @@ pub(super) fn perform(
                 connection.close_with(shard, CloseCode::BadProtocol, &error.to_string());
             }
         }
+    }
+}
+
+/// The protocol's word for a command.
+fn word(command: &Command) -> &'static str {
+    match &command.body {
+        Body::Heartbeat => "heartbeat",
+        Body::Connect(_) => "connect",
+        Body::Subscribe(_) => "subscribe",
+        Body::Unsubscribe(_) => "unsubscribe",
+        Body::Publish(_) => "publish",
+        Body::Request(_) => "request",
+        Body::History(_) => "history",
+        Body::Receipt(_) => "receipt",
+        Body::Unserved(word) => word,
     }
 }
 
@@ -99,11 +117,20 @@ fn connect_span(shard: &Shard, command: &Command) -> Option<EnteredSpan> {
 /// What the token of a `connect` comes to.
 fn credentials(shard: &Shard, body: &Connect) -> Credentials {
     let authenticator = shard.authenticator.borrow();
-    let Some(authenticator) = authenticator.as_ref() else { return Credentials::NotAsked };
+    let Some(authenticator) = authenticator.as_ref() else {
+        shard.meters.auth(Auth::NotAsked);
+        return Credentials::NotAsked;
+    };
     let token = body.token.as_deref().ok_or(TokenError::Missing);
     match token.and_then(|token| authenticator.check(token, unix_time_s())) {
-        Ok(grant) => Credentials::Granted(Box::new(grant)),
-        Err(error) => Credentials::Refused(error.to_string()),
+        Ok(grant) => {
+            shard.meters.auth(Auth::Granted);
+            Credentials::Granted(Box::new(grant))
+        }
+        Err(error) => {
+            shard.meters.auth(auth_outcome(&error));
+            Credentials::Refused(error.to_string())
+        }
     }
 }
 
@@ -154,14 +181,14 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
             let repeat = if has_id { Repeat::Once } else { Repeat::Twice };
             let (member, purpose) = (connection.key, Purpose::Stored(repeat));
             let waiting = Waiting { member, command: id, purpose };
-            self::request(shard, connection, waiting, message, STORED_TIMEOUT_MS);
+            request(shard, connection, waiting, message, STORED_TIMEOUT_MS);
         }
         Effect::Publish { id, message, .. } => publish(shard, connection, id, message),
         Effect::Request { id, message, timeout_ms, namespace } => {
             let member = connection.key;
             let purpose = Purpose::Answer(namespace);
-            let request = Waiting { member, command: id, purpose };
-            self::request(shard, connection, request, message, timeout_ms);
+            let waiting = Waiting { member, command: id, purpose };
+            request(shard, connection, waiting, message, timeout_ms);
         }
         Effect::Receipt { context, at_us, took_us } => {
             if shard.tracer.affords_client() {
@@ -200,6 +227,9 @@ fn subscribe(
     wishes: Wishes,
     start: Start,
 ) {
+    if let Some(id) = id {
+        connection.asked.set(id, shard.now_us());
+    }
     let is_durable = matches!(start, Start::Durable(_));
     if is_durable && shard.copy_of(filter).is_none() {
         let msg = format!("the stream of {filter} is not there yet");
@@ -218,7 +248,14 @@ fn subscribe(
     }
     let sid = shard.interest.borrow().sid_of(filter);
     if let (Start::Durable(from), Some(sid)) = (start, sid) {
-        let joiner = Joiner { member: connection.key, command: id, group: subscription, from };
+        let joiner = Joiner {
+            member: connection.key,
+            command: id,
+            group: subscription,
+            from,
+            asked_us: shard.now_us(),
+            replayed: Cell::default(),
+        };
         shard.join_durable(sid, filter, joiner);
         if matches!(join, Join::Subscribe(_)) {
             shard.upstream.subscribe(shard, sid, filter);
@@ -229,69 +266,6 @@ fn subscribe(
         Join::Subscribe(sid) => shard.upstream.subscribe(shard, sid, filter),
         Join::Wait => {}
         Join::Ready => shard.answer_subscribe(&Proven { member, command: id, group: subscription }),
-    }
-}
-
-fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, mut message: Outbound) {
-    let member = connection.key;
-    let span = begin_span(shard, connection, &mut message, Sent::Publish);
-    let published = shard.upstream.publish(&message, None);
-    match (id, published) {
-        (Some(command), Ok(ping)) => {
-            if let Some(span) = span {
-                shard.tracer.keep(member, command, span);
-            }
-            let subject = message.subject;
-            shard.upstream.await_ack(ping, PendingAck { member, command, subject });
-        }
-        (None, Ok(_)) => {
-            if let Some(span) = span {
-                shard.tracer.end(span, None);
-            }
-        }
-        (_, Err(failure)) => {
-            if let Some(span) = span {
-                shard.tracer.end(span, Some(&failure));
-            }
-            connection.send(shard, &Item::Error(id, failure));
-        }
-    }
-}
-
-fn begin_span(
-    shard: &Shard,
-    connection: &Connection,
-    message: &mut Outbound,
-    sent: Sent,
-) -> Option<OpenSpan> {
-    let session = connection.session.borrow();
-    let sender = session.as_ref().map_or(Sender::Plain, |session| session.sender());
-    shard.tracer.begin(message, sent, sender)
-}
-
-fn request(
-    shard: &Rc<Shard>,
-    connection: &Rc<Connection>,
-    request: Waiting<super::ConnectionKey>,
-    mut message: Outbound,
-    timeout_ms: u64,
-) {
-    let sent = match request.purpose {
-        Purpose::Answer(_) => Sent::Request,
-        Purpose::Stored(_) => Sent::Publish,
-    };
-    if let Some(span) = begin_span(shard, connection, &mut message, sent) {
-        shard.tracer.keep(request.member, request.command, span);
-    }
-    let deadline_ms = shard.now_ms() + timeout_ms;
-    let token = shard.requests.borrow_mut().insert(request, deadline_ms);
-    let sent = match &token {
-        Some(token) => shard.upstream.publish(&message, Some(token)).map(|_| ()),
-        None => Err(Failure::new(ErrorCode::TooManyRequests, "too many requests wait here")),
-    };
-    if let Err(failure) = sent {
-        token.and_then(|token| shard.requests.borrow_mut().answer(&token));
-        shard.fail(request.member, request.command, failure);
     }
 }
 

@@ -45,9 +45,29 @@ pub(crate) struct Connection {
     pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
     pub(crate) chain: Cell<(u32, u32)>,
+    /// The last subscribe that waits for its reply, and when it came, see `meters`.
+    pub(super) asked: Asked,
     outbox: RefCell<Outbox>,
     phase: Cell<Phase>,
     writer: Cell<Writer>,
+}
+
+/// A command's id and µs of the shard's clock. A client with several subscribes on their way is
+/// measured by the last.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Cell<Option<(u32, u32)>>);
+
+impl Asked {
+    pub(super) fn set(&self, id: u32, now_us: u32) {
+        self.0.set(Some((id, now_us)));
+    }
+
+    /// When this command came, if it is the last.
+    pub(super) fn take(&self, id: u32) -> Option<u32> {
+        let (_, asked_us) = self.0.get().filter(|(asked, _)| *asked == id)?;
+        self.0.set(None);
+        Some(asked_us)
+    }
 }
 
 /// How far a connection's life is.
@@ -76,6 +96,7 @@ impl Connection {
             heard_at_s: Cell::new(now_s),
             early_controls: Cell::new(0),
             chain: Cell::new(super::fanout::NO_CHAIN),
+            asked: Asked::default(),
             outbox: RefCell::new(Outbox::default()),
             phase: Cell::new(Phase::Open),
             writer: Cell::new(Writer::Absent),
@@ -89,6 +110,11 @@ impl Connection {
     /// Bytes that wait because the socket would block, but for those that may be dropped.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.outbox.borrow().firm_bytes()
+    }
+
+    /// All bytes that wait.
+    pub(super) fn outbox_bytes(&self) -> usize {
+        self.outbox.borrow().bytes()
     }
 
     /// Sends one item.
@@ -106,6 +132,7 @@ impl Connection {
     }
 
     fn put(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item, epoch: Option<&str>) {
+        shard.measure_item(self, item);
         if matches!(item, Item::Gap(_) | Item::Reply(_, Reply::Subscribe(_))) {
             self.fence();
         }
@@ -155,6 +182,7 @@ impl Connection {
                 Some(Err(_)) | None => {}
             }
         }
+        shard.meters.client_bytes_out(taken);
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
             return;
         }
@@ -247,20 +275,22 @@ impl Connection {
             return Poll::Pending;
         }
         let (mut slices, mut chunk) = (Vec::new(), Vec::new());
-        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        outbox.slices(&mut slices, |gap| self.gap_frame(shard, gap));
         for slice in &slices {
             let room = CHUNK_BYTES_MAX - chunk.len();
             chunk.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         drop(slices);
         outbox.consume(chunk.len());
+        shard.meters.client_bytes_out(chunk.len());
         pump.moved_at_ms.set(shard.now_ms());
         Poll::Ready(Some(Ok(chunk.into())))
     }
 
     /// A gap that the outbox tells. Without an epoch: under a wildcard, what is told here is no
     /// place to resume from.
-    fn gap_frame(&self, gap: Gap) -> Vec<u8> {
+    fn gap_frame(&self, shard: &Shard, gap: Gap) -> Vec<u8> {
+        shard.meters.gaps(&gap.why, 1);
         item_frame(self.wire, &Item::Gap(gap), None)
     }
 
@@ -296,7 +326,7 @@ impl Connection {
         let stall = Duration::from_millis(shard.limits.write_stall_ms);
         let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
-            let result = this.write_out(stall).await;
+            let result = this.write_out(&shard, stall).await;
             this.writer.set(Writer::Absent);
             match result {
                 Ok(()) if this.is_open() => {}
@@ -314,7 +344,7 @@ impl Connection {
     }
 
     /// Writes until nothing waits.
-    async fn write_out(&self, stall: Duration) -> io::Result<()> {
+    async fn write_out(&self, shard: &Shard, stall: Duration) -> io::Result<()> {
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "write stalled");
         loop {
             if self.outbox.borrow().is_empty() {
@@ -323,19 +353,20 @@ impl Connection {
                     return Ok(());
                 }
             }
-            let write = poll_fn(|context| self.poll_write(context));
+            let write = poll_fn(|context| self.poll_write(shard, context));
             timeout(stall, write).await.map_err(late)??;
         }
     }
 
     /// Writes some of what waits as soon as it is taken.
-    fn poll_write(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&self, shard: &Shard, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = self.outbox.borrow_mut();
         let mut slices = Vec::new();
-        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        outbox.slices(&mut slices, |gap| self.gap_frame(shard, gap));
         let written = ready!(self.sink.poll_write(context, &slices))?;
         drop(slices);
         outbox.consume(written);
+        shard.meters.client_bytes_out(written);
         Poll::Ready(Ok(()))
     }
 }

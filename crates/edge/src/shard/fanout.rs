@@ -8,12 +8,14 @@
 use super::Shard;
 use super::connection::Connection;
 use super::leftover::{BatchBytes, queue};
+use super::meters::Sent;
 use super::tracer::{Outcome, Received, sampled_context};
 use meridian_core::SlowClient;
 use meridian_core::interest::{Group, Sid, Wishes};
 use meridian_nats::{Headers, Message};
 use meridian_proto::trace::TraceContext;
 use meridian_proto::{Origin, Outgoing, Payload};
+use meridian_telemetry::metrics::labels::Class;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Instant;
@@ -35,14 +37,16 @@ pub(super) struct Incoming<'a> {
     pub(super) origin: Origin,
     /// What clients that ask for it are told of its trace.
     pub(super) trace: Option<TraceContext>,
+    /// When and where it was published, of a live one that says so.
+    pub(super) sent: Option<Sent>,
 }
 
 impl<'a> Incoming<'a> {
     /// A message of core NATS.
-    pub(super) fn ephemeral(message: &Message<'a>) -> Self {
+    pub(super) fn ephemeral(message: &Message<'a>, sent: Option<Sent>) -> Self {
         let Message { subject, headers, payload, .. } = *message;
         let (sequence, epoch, origin) = (None, None, Origin::Live);
-        Self { subject, headers, payload, sequence, epoch, origin, trace: None }
+        Self { subject, headers, payload, sequence, epoch, origin, trace: None, sent }
     }
 
     /// The payload with its kind.
@@ -126,6 +130,7 @@ impl Shard {
             let mut outcome = Outcome::default();
             let (slow_client, sequence) = (interest.slow_client(sid), message.sequence);
             let subject = batch.keep_subject(slow_client, message.subject);
+            let mut receivers = 0;
             for index in groups {
                 let group = interest.group(*index);
                 if group.members().is_empty() {
@@ -133,13 +138,16 @@ impl Shard {
                 }
                 let start = batch.bytes.len();
                 encode(&mut batch.bytes, *index + 1, message, payload, group);
-                batch.deliveries += group.members().len();
+                receivers += group.members().len();
                 let (group, end) = (*index, batch.bytes.len());
                 let frame = EncodedFrame { group, start, end, slow_client, sequence, subject };
                 batch.frames.push(frame);
                 outcome.add(interest.group(group).members().len(), end - start);
             }
             batch.traced.extend(received.map(|received| (received, outcome)));
+            batch.deliveries += receivers;
+            let class = if sequence.is_some() { Class::Durable } else { Class::Ephemeral };
+            self.meters.gathered(class, receivers, message.sent);
             batch.bytes.len() > BATCH_BYTES_MAX || batch.deliveries > BATCH_DELIVERIES_MAX
         };
         if is_large {
@@ -160,6 +168,7 @@ impl Shard {
             self.flush_groups(&mut batch, &mut writes);
         }
         self.trace_batch(&mut batch, &writes);
+        self.meters.flushed();
         batch.bytes.clear();
         batch.bytes.shrink_to(BATCH_BYTES_MAX);
         batch.frames.clear();

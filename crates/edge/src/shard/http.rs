@@ -33,6 +33,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use meridian_proto::ErrorCode;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
+use meridian_telemetry::metrics::labels::{Handshake, Limit};
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -87,7 +88,11 @@ pub(crate) async fn serve(
 ) -> Option<Upgraded> {
     let limits = &shard.limits;
     let patience = Duration::from_millis(limits.header_read_ms.min(limits.handshake_ms));
-    let opened = timeout(patience, transport::open(transport)).await.ok()??;
+    let Ok(opened) = timeout(patience, transport::open(transport)).await else {
+        shard.meters.handshake(Handshake::Slow);
+        return None;
+    };
+    let opened = opened?;
     match opened.http {
         Http::One => serve_one(shard, socket, opened).await,
         Http::Two => {
@@ -193,6 +198,7 @@ async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inco
     let method = match request.uri().path() {
         // A good upgrade does not come here.
         handshake::PATH => {
+            shard.meters.handshake(Handshake::Refused);
             return handshake::upgrade(&request).unwrap_or_else(handshake::refusal);
         }
         STREAM | CMD => Method::POST,
@@ -201,6 +207,7 @@ async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inco
     };
     let verdict = shard.origins.judge(&request);
     if verdict == origin::Verdict::Refused {
+        shard.meters.handshake(Handshake::Origin);
         return origin::refusal();
     }
     let mut answer = if request.method() == Method::OPTIONS {
@@ -272,6 +279,8 @@ impl Shard {
         if !self.is_ending.get() && held < self.limits.connections_max {
             return None;
         }
+        self.meters.handshake(Handshake::Full);
+        self.meters.limit(Limit::Connections);
         let busy = Failure::new(ErrorCode::TooManyRequests, "this edge is full, or ends");
         let busy = Failure { after_ms: Some(5_000), ..busy };
         let mut answer = failure(StatusCode::SERVICE_UNAVAILABLE, busy);

@@ -162,6 +162,7 @@ fn handle(
     opcode: OpCode,
     payload: &[u8],
 ) -> Result<(), End> {
+    shard.meters.client_bytes_in(payload.len());
     match opcode {
         OpCode::Text if connection.wire == Wire::PbBinary => {
             Err(End::Close(CloseCode::Unsupported, "text frame on a binary protocol"))

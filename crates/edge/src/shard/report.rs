@@ -3,12 +3,16 @@
 
 use meridian_core::outbox::Shed;
 use meridian_proto::CloseCode;
+use meridian_telemetry::metrics::Published;
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Written by one shard, read by the admin listener.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    /// Everything that `/metrics` shows of the shard, see `meters`.
+    pub(crate) metrics: Arc<Published>,
     nats_connected: AtomicBool,
     connections: AtomicUsize,
     sessions: AtomicU64,
@@ -74,6 +78,13 @@ impl Counters {
         if code == CloseCode::Slow {
             self.slow_closes.set(self.slow_closes.get() + 1);
         }
+    }
+}
+
+impl Counters {
+    /// Sessions, slow closes, drops and conflations.
+    pub(super) fn for_meters(&self) -> [u64; 4] {
+        [&self.sessions, &self.slow_closes, &self.slow_drops, &self.slow_conflations].map(Cell::get)
     }
 }
 

@@ -32,8 +32,8 @@ async fn a_dead_receiver_costs_spans_and_nothing_else(otlp: Otlp) {
     let mesh = TestMesh::one_region(|config| {
         with_tracing(config);
         config.tracing.nats_spans = false;
-        config.otlp.queue_spans_max = QUEUE_SPANS_MAX;
-        config.otlp.timeout_ms = 500;
+        config.tracing.otlp_queue_spans_max = QUEUE_SPANS_MAX;
+        config.tracing.otlp_timeout_ms = 500;
     })
     .await;
     let client = mesh.client("eu").await;

@@ -17,8 +17,8 @@ static RECEIVER: OnceLock<(String, Otlp)> = OnceLock::new();
 /// Sends every span to the test's receiver.
 pub(crate) fn with_tracing(config: &mut Config) {
     let (endpoint, otlp) = RECEIVER.get().unwrap();
-    config.otlp.endpoint.clone_from(endpoint);
-    config.otlp.protocol = match otlp {
+    config.tracing.otlp_endpoint.clone_from(endpoint);
+    config.tracing.otlp_protocol = match otlp {
         Otlp::Grpc => OtlpProtocol::Grpc,
         Otlp::Http => OtlpProtocol::Http,
     };

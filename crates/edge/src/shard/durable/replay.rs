@@ -189,6 +189,7 @@ impl Shard {
         self.tell_missed(connection, durable, joiner, missed);
         for stored in rest {
             self.send_replayed(connection, durable, joiner.group, stored);
+            joiner.note_replayed();
         }
         let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
         connection.send_in(self, &Item::Live(mark), &durable.epoch.borrow());
@@ -329,6 +330,7 @@ impl Shard {
                 return Sent::All;
             }
             self.send_replayed(&connection, durable, joiner.group, stored);
+            joiner.note_replayed();
             while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
                 let rest = &messages[index + 1..];
                 if rest.is_empty() {

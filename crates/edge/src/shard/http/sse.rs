@@ -19,6 +19,7 @@ use meridian_core::Class;
 use meridian_proto::command::{Body, Command, Connect, Position, Subscribe};
 use meridian_proto::item::Failure;
 use meridian_proto::{CloseCode, ErrorCode, Filter, Wire};
+use meridian_telemetry::metrics::labels::Handshake;
 use std::io::IoSlice;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -73,6 +74,7 @@ pub(super) fn answer(
     }
     let pump = Box::new(Pump::new(socket.stream(), None));
     let connection = shard.insert(Sink::Pumped(pump), Wire::Sse);
+    shard.meters.handshake(Handshake::Accepted);
     // From here on the connection ends with the body, whatever happens.
     let body = StreamBody::new(shard, &connection);
     connection.write(shard, &[IoSlice::new(&retry())]);

@@ -15,6 +15,7 @@ use hyper::{Request, StatusCode};
 use meridian_proto::command::{Body, Command};
 use meridian_proto::item::Failure;
 use meridian_proto::{ErrorCode, Wire, json};
+use meridian_telemetry::metrics::labels::Handshake;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tracing::error;
@@ -44,6 +45,8 @@ pub(super) async fn answer(
     };
     let pump = Box::new(Pump::new(socket.stream(), Some(secret)));
     let connection = shard.insert(Sink::Pumped(pump), Wire::JsonLine);
+    shard.meters.handshake(Handshake::Accepted);
+    shard.meters.client_bytes_in(body.len());
     // From here on the connection ends with the body, whatever happens.
     let body = AnswerBody::Stream(StreamBody::new(shard, &connection));
     shard.sessions.insert(secret, connection.key);

@@ -57,8 +57,14 @@ impl Tracer {
         Some(OpenSpan { context, parent, sent, subject, start_ns: now_ns() })
     }
 
-    /// Keeps a span until its command is answered.
-    pub(in crate::shard) fn keep(&self, member: ConnectionKey, command: u32, span: OpenSpan) {
+    /// Keeps a span, if there is one, until its command is answered.
+    pub(in crate::shard) fn keep(
+        &self,
+        member: ConnectionKey,
+        command: u32,
+        span: Option<OpenSpan>,
+    ) {
+        let Some(span) = span else { return };
         let mut open = self.open.borrow_mut();
         if open.len() < OPEN_MAX {
             open.insert((member, command), span);
@@ -70,15 +76,13 @@ impl Tracer {
     /// A command was answered well.
     pub(in crate::shard) fn answered(&self, member: ConnectionKey, command: u32) {
         let span = self.open.borrow_mut().remove(&(member, command));
-        if let Some(span) = span {
-            self.end(span, None);
-        }
+        self.end(span, None);
     }
 
     /// A command failed. What is the mesh's fault leaves a span in any case.
     pub(in crate::shard) fn failed(&self, member: ConnectionKey, command: u32, failure: &Failure) {
         let span = self.open.borrow_mut().remove(&(member, command));
-        if let Some(span) = span {
+        if span.is_some() {
             return self.end(span, Some(failure));
         }
         let is_ours = self.is_on() && is_fault_of_the_mesh(failure.code);
@@ -92,9 +96,9 @@ impl Tracer {
         self.finish(with_failure(SpanRecord { parent: None, ..span }, failure));
     }
 
-    /// Ends a span that nothing is awaited for, or whose answer is there.
-    pub(in crate::shard) fn end(&self, span: OpenSpan, failure: Option<&Failure>) {
-        let OpenSpan { context, parent, sent, subject, start_ns } = span;
+    /// Ends a span, if there is one, that nothing is awaited for, or whose answer is there.
+    pub(in crate::shard) fn end(&self, span: Option<OpenSpan>, failure: Option<&Failure>) {
+        let Some(OpenSpan { context, parent, sent, subject, start_ns }) = span else { return };
         let (name, kind, operation) = match sent {
             Sent::Publish => ("edge publish", SpanKind::Producer, "send"),
             Sent::Request => ("edge request", SpanKind::Client, "send"),
