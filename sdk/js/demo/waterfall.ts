@@ -5,7 +5,6 @@
  */
 
 import type { Mesh } from "../src/index.ts";
-import { traced } from "../src/trace.ts";
 import { byId, element, onSubmit, say } from "./page.ts";
 
 /** What an edge says of a finished span (`crates/proto/src/trace/span.rs`). */
@@ -27,6 +26,9 @@ export interface Row {
   from_ms: number;
   took_ms: number;
 }
+
+/** Where the page publishes its traced messages; its probes listen in every region. */
+export const TRACED = "demo.trace";
 
 /** So many traces can be chosen from; the oldest goes. */
 const TRACES_MAX = 20;
@@ -67,13 +69,12 @@ export class Waterfall {
     this.choice.addEventListener("change", () => this.show());
   }
 
-  /** Hears finished spans, and the page's own traced messages, whose receipt it tells. */
+  /** Hears finished spans. */
   follow(mesh: Mesh): void {
     this.mesh = mesh;
     // A mesh that publishes no spans has no such namespace: then there is nothing to show.
     const onError = (): void => byId("trace-section").setAttribute("hidden", "");
     mesh.subscribe("traces.*", { onMessage: (message) => this.take(message.json() as Span), onError });
-    mesh.subscribe("demo.trace", traced(mesh, () => {}));
   }
 
   private async publish(): Promise<void> {
@@ -81,7 +82,7 @@ export class Waterfall {
       [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     const trace = hex(16);
     this.parent = `00-${trace}-${hex(8)}-01`;
-    const published = this.mesh!.publish("demo.trace", { traced: true });
+    const published = this.mesh!.publish(TRACED, { traced: true });
     this.parent = undefined;
     try {
       await published;

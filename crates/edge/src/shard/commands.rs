@@ -11,7 +11,7 @@ use meridian_core::Effect;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
-    Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
+    Credentials, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
 };
 use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
