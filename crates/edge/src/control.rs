@@ -6,7 +6,8 @@
 
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
-use crate::shard::Orders;
+use crate::moving::Operators;
+use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
 use meridian_nats::{Control, ControlEvents, ControlOptions, ServerUrl, subjects};
@@ -35,10 +36,11 @@ pub(crate) async fn run(
     config: Arc<Config>,
     orders: watch::Sender<Orders>,
     report: watch::Sender<CopiesReport>,
+    shards: Vec<Arc<Report>>,
     metrics: Arc<Published>,
 ) {
     loop {
-        let Err(error) = converse(&config, &orders, &report, &metrics).await;
+        let Err(error) = converse(&config, &orders, &report, &shards, &metrics).await;
         metrics.set(&CONTROL_CONNECTED, (), 0);
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
@@ -49,6 +51,7 @@ async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
+    shards: &[Arc<Report>],
     metrics: &Published,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
     let servers: Result<Vec<ServerUrl>, _> =
@@ -69,6 +72,8 @@ async fn converse(
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
     let mut told = ControlEvents::default();
+    let mut operators = Operators::listen(&control, config, orders, shards).await?;
+    let mut answering = pin!(operators.run());
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -92,6 +97,8 @@ async fn converse(
             }
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
+            // Ends with the connection, as the heartbeats do.
+            () = &mut answering => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
             _ = check.tick() => {
                 measure(metrics, &control, &mut told);

@@ -479,6 +479,7 @@ fn the_limits_in_the_specification_are_those_of_the_source() {
         ("COMMANDS_PER_FRAME_MAX", limits::COMMANDS_PER_FRAME_MAX as u64),
         ("COMMANDS_PER_SECOND", u64::from(limits::COMMANDS_PER_SECOND)),
         ("COMMANDS_BURST", u64::from(limits::COMMANDS_BURST)),
+        ("PUBLISH_BYTES_PER_SECOND", u64::from(limits::PUBLISH_BYTES_PER_SECOND)),
         ("OUTBOX_BYTES_MAX", limits::OUTBOX_BYTES_MAX as u64),
         ("HEADERS_MAX", limits::HEADERS_MAX as u64),
         ("HEADER_BYTES_MAX", limits::HEADER_BYTES_MAX as u64),

@@ -4,6 +4,7 @@
 mod bench;
 mod config;
 mod dev;
+mod drain;
 mod edge;
 mod history;
 mod nats_exporter;
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Bench(bench::Arguments),
     Streams(streams::Arguments),
     Trace(trace::Arguments),
+    Drain(drain::Arguments),
     NatsExporter(nats_exporter::Arguments),
     Version(version::Arguments),
 }
@@ -46,6 +48,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Drain(arguments) => drain::run(arguments).await,
         Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }

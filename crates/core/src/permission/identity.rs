@@ -3,7 +3,7 @@
 use super::Permissions;
 
 /// Who a client is. Texts as a token has them: only placeholders ask for more than that.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The user.
     pub user: String,

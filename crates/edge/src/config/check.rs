@@ -1,21 +1,12 @@
 //! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
 //! with its place and what to do.
 
-use super::{
-    AuthMode, ClassName, Config, LimitsSection, ListenSection, NamespaceSection, SlowClientName,
-};
+use super::{AuthMode, ClassName, Config, ListenSection, NamespaceSection, SlowClientName};
 use meridian_core::namespace::{Permission, Replication, Retention};
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
 use meridian_proto::Filter;
-
-/// hyper's smallest buffer for a request head.
-const HEADER_BYTES_MIN: usize = 8 * 1024;
-
-/// Linux's smallest useful send buffer: below it every frame of a burst would wait for the one
-/// before.
-const SEND_BUFFER_BYTES_MIN: usize = 4 * 1024;
 
 /// Two lost heartbeats; less would raise false alarms.
 const SILENCE_MS_MIN: u64 = 1_500;
@@ -43,6 +34,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("listen.admin", format!("{admin} is the public address too: choose another"));
     }
     mistakes.extend(check_listen(&config.listen));
+    mistakes.extend(super::proxies::mistakes(&config.listen));
     let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     let is_open = config.auth.mode == AuthMode::Dev && !public.ip().is_loopback();
     if is_open && !config.auth.allow_anonymous_beyond_loopback {
@@ -86,8 +78,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
-    let (limits, metrics) = (check_limits(&config.limits), config.metrics.check());
-    mistakes.extend([limits, metrics, config.tracing.check()].concat());
+    mistakes.extend([config.limits.mistakes(), config.metrics.check()].concat());
+    mistakes.extend(config.tracing.check());
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));
@@ -120,37 +112,6 @@ fn check_listen(listen: &ListenSection) -> Vec<String> {
         }
     }
     mistakes
-}
-
-fn check_limits(limits: &LimitsSection) -> Vec<String> {
-    let most = |max: u64| 1..=max;
-    let ranges = [
-        ("connections_max", limits.connections_max as u64, most(10_000_000)),
-        ("handshakes_max", limits.handshakes_max as u64, most(1_000_000)),
-        ("handshake_ms", limits.handshake_ms, 100..=120_000),
-        ("header_read_ms", limits.header_read_ms, 100..=120_000),
-        ("header_bytes_max", limits.header_bytes_max as u64, HEADER_BYTES_MIN as u64..=1 << 20),
-        ("message_bytes_max", limits.message_bytes_max as u64, 1024..=16 << 20),
-        ("fragments_max", u64::from(limits.fragments_max), most(65_536)),
-        ("filters_max", limits.filters_max as u64, most(100_000)),
-        ("commands_per_second", u64::from(limits.commands_per_second), most(1_000_000)),
-        ("commands_burst", u64::from(limits.commands_burst), most(1_000_000)),
-        ("outbox_bytes_max", limits.outbox_bytes_max as u64, 16 << 10..=1 << 30),
-        ("write_stall_ms", limits.write_stall_ms, 100..=600_000),
-        (
-            "send_buffer_bytes",
-            limits.send_buffer_bytes as u64,
-            SEND_BUFFER_BYTES_MIN as u64..=16 << 20,
-        ),
-        ("interest_linger_ms", limits.interest_linger_ms, 0..=3_600_000),
-    ];
-    let outside = ranges.into_iter().filter(|(_, value, range)| !range.contains(value));
-    outside
-        .map(|(key, value, range)| {
-            let (least, most) = (range.start(), range.end());
-            format!("limits.{key}: {value} is outside {least} to {most}")
-        })
-        .collect()
 }
 
 /// The namespaces of a configuration.

@@ -5,13 +5,16 @@ use super::connection::Connection;
 use super::durable::Joiner;
 use super::meters::auth_outcome;
 use super::sending::{publish, request};
+use super::shard_limits::BURST_S;
 use super::upstream::PendingAck;
 use crate::auth::{TokenError, unix_time_s};
+use crate::parties::NoSeat;
 use meridian_core::Effect;
+use meridian_core::Limit;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
-    Credentials, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
+    Credentials, From, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
 };
 use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
@@ -25,6 +28,9 @@ use tracing::span::EnteredSpan;
 
 /// How long a stream may take to acknowledge a publish, in ms.
 const STORED_TIMEOUT_MS: u64 = 5_000;
+
+/// Resumes that are refused together come back over so many ms.
+const RESUME_SPREAD_MS: u64 = 2_000;
 
 /// Performs the commands of one frame, in order, until the connection closes.
 pub(super) fn perform(
@@ -68,7 +74,7 @@ fn word(command: &Command) -> &'static str {
 /// Performs the first command of a connection.
 pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
     let _span = connect_span(shard, &command);
-    let moment = shard.moment();
+    let (moment, id) = (shard.moment(), command.id);
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
     match greet(command, cid, |body| credentials(shard, body), &moment) {
         Greeting::Ignored => {}
@@ -81,6 +87,12 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
             connection.close_with(shard, CloseCode::InvalidToken, &reason);
         }
         Greeting::Welcome(session, reply) => {
+            if let Some(identity) = session.identity() {
+                match shard.parties.seat_identity(identity) {
+                    Ok(seats) => connection.sit(seats),
+                    Err(refused) => return refuse_identity(shard, connection, id, refused),
+                }
+            }
             let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
             shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
             if let Some(expires_at_s) = session.expires_at_s() {
@@ -112,6 +124,24 @@ fn connect_span(shard: &Shard, command: &Command) -> Option<EnteredSpan> {
     );
     bridge::set_parent(&span, parent);
     Some(span.entered())
+}
+
+/// The user or tenant has as many connections as it may: it comes back when one of them has ended.
+fn refuse_identity(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    id: Option<u32>,
+    refused: NoSeat,
+) {
+    shard.counters.add_limit(refused.limit);
+    let msg = match refused.limit {
+        Limit::TenantConnections => "too many connections of this tenant",
+        _ => "too many connections of this user",
+    };
+    let failure = Failure::new(ErrorCode::Limit, msg);
+    let after_ms = Some(refused.after_s * 1_000);
+    connection.send(shard, &Item::Error(id, Failure { retry: true, after_ms, ..failure }));
+    connection.close_with(shard, CloseCode::Overloaded, msg);
 }
 
 /// What the token of a `connect` comes to.
@@ -147,6 +177,10 @@ pub(super) fn command_for(
 ) -> Result<(), Failure> {
     match effect(shard, connection, command) {
         Effect::Send(Item::Error(_, failure)) => Err(failure),
+        Effect::Over(limit, Item::Error(_, failure)) => {
+            shard.counters.add_limit(limit);
+            Err(failure)
+        }
         effect => {
             carry_out(shard, connection, effect);
             Ok(())
@@ -164,6 +198,10 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
     match effect {
         Effect::Nothing => {}
         Effect::Send(item) => connection.send(shard, &item),
+        Effect::Over(limit, item) => {
+            shard.counters.add_limit(limit);
+            connection.send(shard, &item);
+        }
         Effect::Subscribe { id, filter, wishes, start } => {
             let wishes = Wishes { wire: connection.wire, ..wishes };
             subscribe(shard, connection, id, &filter, wishes, start);
@@ -210,7 +248,10 @@ fn refuse(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, failu
     let is_connected = session.is_some();
     drop(session);
     let failure = match spent {
-        Some(Err(over_budget)) => over_budget,
+        Some(Err(over_budget)) => {
+            shard.counters.add_limit(Limit::Commands);
+            over_budget
+        }
         Some(Ok(())) | None => failure,
     };
     connection.send(shard, &Item::Error(id, failure));
@@ -234,6 +275,15 @@ fn subscribe(
     if is_durable && shard.copy_of(filter).is_none() {
         let msg = format!("the stream of {filter} is not there yet");
         let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+        return connection.send(shard, &Item::Error(id, failure));
+    }
+    if matches!(&start, Start::Durable(from) if *from != From::New)
+        && let Err(after_ms) = shard.take_resume()
+    {
+        shard.counters.add_limit(Limit::Resumes);
+        let msg = "too many clients resume here at once";
+        let failure = Failure::new(ErrorCode::TooManyRequests, msg);
+        let failure = Failure { after_ms: Some(after_ms), ..failure };
         return connection.send(shard, &Item::Error(id, failure));
     }
     let admission = if is_durable { Admission::ByCaller } else { Admission::AtProof };
@@ -270,6 +320,16 @@ fn subscribe(
 }
 
 impl Shard {
+    /// Takes one start from a position or from history from the budget, or says when to come back,
+    /// in ms: by chance within the second behind, so that a storm comes back spread.
+    fn take_resume(&self) -> Result<(), u64> {
+        let (rate, now_ms) = (self.limits.resumes_per_second, self.now_ms());
+        let mut bucket = self.resume_rate.get();
+        let taken = bucket.take(rate, rate.saturating_mul(BURST_S), now_ms);
+        self.resume_rate.set(bucket);
+        taken.map_err(|after_ms| after_ms + fastrand::u64(..RESUME_SPREAD_MS))
+    }
+
     /// Answers a subscribe whose interest stands.
     pub(super) fn answer_subscribe(self: &Rc<Self>, proven: &Proven<u32>) {
         let Some(connection) = self.connection_at(proven.member) else { return };

@@ -49,7 +49,11 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', value_parser = scenarios::find)]
     only: Vec<&'static Scenario>,
     /// Run only these targets.
-    #[arg(long, value_delimiter = ',', default_value = "floor,nats,edge,durable,untraced,traced-thousandth,traced-all")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "floor,nats,edge,durable,untraced,traced-thousandth,traced-all"
+    )]
     targets: Vec<ServerKind>,
     /// Repeat each scenario so often, targets interleaved, and report medians.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
