@@ -23,6 +23,7 @@ pub mod reorder;
 pub mod requests;
 pub mod session;
 pub mod spread;
+pub mod trace;
 pub mod utilization;
 pub mod wheel;
 

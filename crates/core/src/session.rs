@@ -8,6 +8,7 @@ mod limit_tests;
 mod on_connect;
 mod on_history;
 mod on_publish;
+mod on_receipt;
 mod on_request;
 mod on_subscribe;
 mod outbound;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use on_connect::{Credentials, Greeting, greet};
 pub use on_history::{HistoryPage, HistoryPlace};
+use on_receipt::on_receipt;
 pub use outbound::Outbound;
 pub use start::{From, Recover, Start};
 
@@ -26,8 +28,10 @@ use crate::memory::Pressure;
 use crate::permission::{Grant, Identity, Verb, Verdict};
 use crate::policy::Policy;
 use crate::rate::{ByteLevel, TokenBucket};
+use crate::trace::Sender;
 use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
+use meridian_proto::trace::TraceContext;
 use meridian_proto::{ErrorCode, Filter, Subject};
 
 /// Owned by its connection. Small, because there are many.
@@ -102,6 +106,15 @@ pub enum Effect {
     },
     /// Read a page of what is stored, and answer with it.
     History(HistoryPage),
+    /// A traced message has arrived at the client.
+    Receipt {
+        /// What the message said of its trace.
+        context: TraceContext,
+        /// When, in µs since 1970 by the client's clock.
+        at_us: u64,
+        /// How long the client took for it, in µs.
+        took_us: u64,
+    },
 }
 
 /// What proves that a publish arrived.
@@ -239,6 +252,7 @@ impl Session {
             Body::Publish(body) => self.on_publish(id, body, moment),
             Body::Request(body) => self.on_request(id, body, moment),
             Body::History(body) => self.on_history(id, body, moment).map_err(Refusal::from),
+            Body::Receipt(body) => on_receipt(id, &body).map_err(Refusal::from),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
                 Err(failure.hint("this edge serves ephemeral namespaces only").into())
@@ -257,6 +271,15 @@ impl Session {
     #[must_use]
     pub fn expires_at_s(&self) -> Option<u64> {
         self.grant.as_ref().map(|grant| grant.expires_at_s)
+    }
+
+    /// Whether what the client sends is to be followed, by its token.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        match &self.grant {
+            Some(grant) if grant.is_followed => Sender::Followed,
+            Some(_) | None => Sender::Plain,
+        }
     }
 
     /// Whether the token allows every subject of a filter. The namespace has been asked.

@@ -11,6 +11,7 @@ mod nats;
 mod proxies;
 #[cfg(test)]
 mod tests;
+mod tracing;
 
 pub(crate) use check::is_name;
 pub use limits::LimitsSection;
@@ -18,6 +19,7 @@ pub use load::ConfigErrors;
 pub use metrics::{MetricsSection, OtlpProtocol};
 pub use nats::NatsSection;
 pub use proxies::ClientAddress;
+pub use tracing::TracingSection;
 
 use crate::auth::{Authenticator, KeyAlgorithm};
 use meridian_core::Policy;
@@ -46,6 +48,8 @@ pub struct Config {
     pub drain: DrainSection,
     /// How it logs.
     pub log: LogSection,
+    /// Which messages are traced.
+    pub tracing: TracingSection,
     /// What it is measured against, and where metrics go.
     pub metrics: MetricsSection,
     /// The demo page.

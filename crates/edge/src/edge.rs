@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::page::Page;
 use crate::parties::Parties;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
+use crate::spans::{self, Spans};
 use crate::tls::CertificateFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
@@ -36,6 +37,8 @@ pub struct Edge {
     orders: watch::Sender<Orders>,
     reports: Vec<Arc<Report>>,
     shards: Vec<RunningShard>,
+    /// What the shards' spans come by, if they go anywhere.
+    spans: Option<Spans>,
 }
 
 struct RunningShard {
@@ -72,7 +75,9 @@ impl Edge {
         // Where port 0 was asked for, clients are sent to what it became.
         config.listen.public = public;
         let config = Arc::new(config);
+        let (batches, spans) = spans::channel(&config).unzip();
         let mut edge = Self {
+            spans,
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
             admin_listener,
@@ -93,6 +98,7 @@ impl Edge {
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
+                spans: batches.clone(),
             };
             edge.reports.push(report);
             edge.shards.push(spawn(options)?);
@@ -130,6 +136,8 @@ impl Edge {
         let control = tokio::spawn(control);
         let load = tokio::spawn(metrics.clone().watch_load(Arc::clone(&self.config)));
         let export = tokio::spawn(metrics.clone().export(Arc::clone(&self.config)));
+        let (config, spans) = (Arc::clone(&self.config), self.spans);
+        let tracing = spans.map(|spans| tokio::spawn(spans::run(config, spans)));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
@@ -161,6 +169,9 @@ impl Edge {
         load.abort();
         export.abort();
         certificate.abort();
+        if let Some(tracing) = tracing {
+            spans::finish(tracing).await;
+        }
         early.map_or(ended, Err)
     }
 }

@@ -17,6 +17,7 @@ mod parties;
 mod process;
 mod shard;
 mod small_server;
+mod spans;
 mod tls;
 
 pub use config::{Config, ConfigErrors};

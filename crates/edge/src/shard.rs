@@ -27,15 +27,18 @@ mod reader;
 mod refusal;
 mod report;
 mod requests;
+mod sending;
 mod sessions;
 mod shard_limits;
 mod sink;
 mod store;
+mod tracer;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;
 pub(crate) use orders::{Drain, Move, Orders};
 pub(crate) use report::{Numbers, Report};
+pub(crate) use tracer::SpanBatches;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -72,6 +75,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
+use tracer::Tracer;
 use upstream::Upstream;
 
 /// Where bytes of clients land first: larger than any usual burst of commands.
@@ -94,6 +98,8 @@ pub(crate) struct ShardOptions {
     pub(crate) listener: std::net::TcpListener,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) report: Arc<Report>,
+    /// Where spans go, if anywhere.
+    pub(crate) spans: Option<SpanBatches>,
 }
 
 /// Owned by its thread; every task of the thread holds it. Each cell has one writer at a time, and
@@ -129,6 +135,7 @@ pub(crate) struct Shard {
     /// What verifies tokens, as last ordered.
     pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
     pub(crate) counters: Counters,
+    pub(crate) tracer: Tracer,
     pub(crate) meters: Meters,
     /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
@@ -177,6 +184,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
         options.page,
         options.parties,
         options.report,
+        options.spans,
     ));
     shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
@@ -188,6 +196,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
     clock.abort();
     lag.abort();
     upstream.abort();
+    shard.tracer.hand_over();
     Ok(())
 }
 
@@ -199,6 +208,7 @@ impl Shard {
         page: Arc<Page>,
         parties: Arc<Parties>,
         report: Arc<Report>,
+        spans: Option<SpanBatches>,
     ) -> Self {
         let limits = ShardLimits::of(config);
         let rate = |per_second: u32| TokenBucket::full(per_second.saturating_mul(BURST_S), 0);
@@ -232,6 +242,7 @@ impl Shard {
             mesh: RefCell::default(),
             authenticator: RefCell::default(),
             counters: Counters::default(),
+            tracer: Tracer::new(config, spans),
             meters: Meters::new(config),
             handshakes: Cell::new(0),
             tls: RefCell::default(),

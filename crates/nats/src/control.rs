@@ -171,6 +171,23 @@ impl Control {
         Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
     }
 
+    /// As [`Control::subscribe`], but of all who name the same group one gets each message.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn subscribe_in_turn(
+        &self,
+        subject: &str,
+        group: &str,
+    ) -> Result<impl Stream<Item = (String, Bytes)> + Send + Unpin + use<>, Error> {
+        check_subject("subject", subject, Wildcards::Allowed)?;
+        check_subject("queue group", group, Wildcards::Refused)?;
+        check_length(subject)?;
+        let subscribed = self.client.queue_subscribe(subject.to_owned(), group.to_owned()).await;
+        let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
+        Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
+    }
+
     /// Sends what waits, ends all subscriptions and closes for good. Takes at most 2 s; whatever
     /// has not left by then is lost. Without a connection there is nothing to do, and it returns at
     /// once.

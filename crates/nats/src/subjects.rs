@@ -33,6 +33,14 @@ pub fn edge_commands(edge: &str, shard: usize) -> String {
     format!("_mrd.edge.{edge}.{shard}.cmd")
 }
 
+/// Every region's trace events of nats-server.
+pub const TRACE_EVENTS: &str = "_mrd.trace.*";
+
+/// Where the servers of a region publish their trace events: `msg_trace.dest` of the account.
+pub fn trace_events(region: &str) -> String {
+    format!("{INTERNAL_ROOT}.trace.{region}")
+}
+
 /// What operators ask of one edge.
 pub fn edge_orders(edge: &str) -> String {
     format!("_mrd.edge.{edge}.op")

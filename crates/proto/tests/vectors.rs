@@ -112,6 +112,7 @@ impl Meaning {
             Body::Publish(body) => Self::new(id, "publish", body, Some(body.content())),
             Body::Request(body) => Self::new(id, "request", body, Some(body.content())),
             Body::History(body) => Self::new(id, "history", body, None),
+            Body::Receipt(body) => Self::new(id, "receipt", body, None),
             Body::Unserved(name) => {
                 Self::new(id, "unserved", &serde_json::json!({ "command": name }), None)
             }
@@ -244,7 +245,7 @@ fn refusal(body: &Body) -> Option<ErrorCode> {
             .or_else(|| content_error(body.content().to_nats().err())),
         Body::Request(body) => subject_error(Subject::parse(&body.s).err())
             .or_else(|| content_error(body.content().to_nats().err())),
-        Body::Heartbeat | Body::Connect(_) | Body::Unsubscribe(_) => None,
+        Body::Heartbeat | Body::Connect(_) | Body::Unsubscribe(_) | Body::Receipt(_) => None,
     }
 }
 

@@ -20,4 +20,6 @@ pub struct Grant {
     pub permissions: Permissions,
     /// Until when, in s of Unix time.
     pub expires_at_s: u64,
+    /// Whether everything that it sends is traced (claim `debug`).
+    pub is_followed: bool,
 }

@@ -78,6 +78,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
     mistakes.extend([config.limits.mistakes(), config.metrics.check()].concat());
+    mistakes.extend(config.tracing.check());
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));

@@ -104,6 +104,7 @@ impl Shard {
             self.prune_durables();
         }
         self.audit_durables();
+        self.tracer.hand_over();
         let (filters, pending) = (self.interest.borrow().filters(), self.memory.get().bytes());
         self.report.publish(&self.counters, filters, pending);
         self.publish_meters(&self.counters);
