@@ -191,7 +191,9 @@ impl Session {
             Body::History(body) => self.on_history(id, body, moment),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
-                Err(failure.hint("this edge serves ephemeral namespaces only"))
+                Err(failure.hint(
+                    "this version of the edge does not serve it: see Commands in PROTOCOL.md",
+                ))
             }
         };
         decided.unwrap_or_else(|failure| Effect::Send(Item::Error(id, failure)))

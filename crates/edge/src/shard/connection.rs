@@ -32,9 +32,16 @@ pub(crate) struct ConnectionKey {
 }
 
 /// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
+///
+/// What a delivery looks at stands first, in one line of the processor's cache: a fan-out comes to
+/// each connection anew, and finds nothing of it there.
+#[repr(C, align(64))]
 pub(crate) struct Connection {
-    pub(crate) key: ConnectionKey,
     pub(crate) sink: Sink,
+    outbox: RefCell<Outbox>,
+    phase: Cell<Phase>,
+    writer: Cell<Writer>,
+    pub(crate) key: ConnectionKey,
     /// How items are put on the socket, from the handshake on.
     pub(crate) wire: Wire,
     /// None until `connect` succeeded.
@@ -45,10 +52,10 @@ pub(crate) struct Connection {
     pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
     pub(crate) chain: Cell<(u32, u32)>,
-    outbox: RefCell<Outbox>,
-    phase: Cell<Phase>,
-    writer: Cell<Writer>,
 }
+
+/// Where the cache line ends.
+const _: () = assert!(std::mem::offset_of!(Connection, key) <= 64);
 
 /// How far a connection's life is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
