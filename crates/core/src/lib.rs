@@ -6,6 +6,7 @@
 
 pub mod copies;
 pub mod durable;
+pub mod flights;
 pub mod interest;
 pub mod namespace;
 pub mod outbox;
@@ -15,7 +16,9 @@ pub mod rate;
 pub mod regions;
 pub mod reorder;
 pub mod requests;
+pub mod revocation;
 pub mod session;
+pub mod tenant;
 pub mod wheel;
 
 pub use interest::Interest;

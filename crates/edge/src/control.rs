@@ -4,11 +4,14 @@
 //! Not on the message path: it has a NATS connection of its own, by async-nats, and reaches the
 //! shards by one snapshot that they look at when it changes.
 
+use crate::config::AuthMode;
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
+use crate::revocations::RevocationWatch;
 use crate::shard::Orders;
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
+use meridian_nats::streams::copy_name;
 use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
 use std::pin::pin;
 use std::sync::Arc;
@@ -61,6 +64,7 @@ async fn converse(
     let (namespaces, region) = (config.durable_namespaces(), &config.edge.region);
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
+    let mut revoking = pin!(revocations(config, &control, orders));
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,6 +88,8 @@ async fn converse(
             }
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
+            // Ends with the connection.
+            () = &mut revoking => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
             _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");
@@ -91,4 +97,14 @@ async fn converse(
             },
         }
     }
+}
+
+/// Follows revocations, where there are tokens to revoke.
+async fn revocations(config: &Config, control: &Control, orders: &watch::Sender<Orders>) {
+    if config.auth.mode == AuthMode::Dev {
+        return std::future::pending().await;
+    }
+    let kept = config.revocations();
+    let stream = kept.map(|kept| copy_name(&kept, &config.edge.region));
+    RevocationWatch::new(control, stream, orders).run().await;
 }

@@ -2,7 +2,7 @@
 //! the caller's runtime, and drains.
 
 use crate::admin;
-use crate::auth;
+use crate::auth::{self, Desk};
 use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::JoinHandle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 /// Connections that the kernel holds until a shard accepts them: the system's usual cap.
@@ -34,6 +34,8 @@ pub struct Edge {
     orders: watch::Sender<Orders>,
     reports: Vec<Arc<Report>>,
     shards: Vec<RunningShard>,
+    /// What shards ask the authorization service.
+    asked: mpsc::Receiver<auth::Asked>,
 }
 
 struct RunningShard {
@@ -66,7 +68,12 @@ impl Edge {
         }
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
         let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
-        let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
+        // Where they are kept, they are read first.
+        let is_kept = !config.auth.revocations.home.is_empty();
+        let revocations = (!is_kept).then(Default::default);
+        let orders = Orders { tls, authenticator, revocations, ..Orders::default() };
+        let (orders, _) = watch::channel(orders);
+        let (desk, asked) = Desk::new();
         let mut edge = Self {
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
@@ -74,6 +81,7 @@ impl Edge {
             orders,
             reports: Vec::new(),
             shards: Vec::new(),
+            asked,
             certificate,
             config,
         };
@@ -84,6 +92,7 @@ impl Edge {
                 config: Arc::clone(&edge.config),
                 policy: Arc::clone(&policy),
                 page: Arc::clone(&page),
+                desk: desk.clone(),
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
@@ -121,6 +130,9 @@ impl Edge {
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
+        let desk = !self.config.auth.service.ask.is_empty();
+        let desk = desk
+            .then(|| tokio::spawn(auth::answer_questions(Arc::clone(&self.config), self.asked)));
         let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let orders = self.orders.clone();
@@ -143,6 +155,9 @@ impl Edge {
         control.abort();
         if let Some(keys) = keys {
             keys.abort();
+        }
+        if let Some(desk) = desk {
+            desk.abort();
         }
         admin.abort();
         certificate.abort();

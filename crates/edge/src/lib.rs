@@ -11,9 +11,12 @@ mod copies;
 mod edge;
 mod error;
 mod page;
+pub mod revocations;
 mod shard;
 mod small_server;
 mod tls;
+mod watched;
+mod web;
 
 pub use config::{Config, ConfigErrors};
 pub use edge::Edge;

@@ -46,6 +46,7 @@ export interface Subscribe {
   from?: From;
   hdr?: string[];
   trace?: boolean;
+  token?: string;
 }
 
 export interface HistoryQuery {
@@ -75,6 +76,7 @@ export interface Command {
   publish?: Publish;
   request?: Publish & { timeout?: number };
   history?: HistoryQuery;
+  refresh?: { token: string; i?: number };
 }
 
 export interface ConnectReply {
@@ -163,6 +165,7 @@ export interface Item {
   publish?: PublishReply;
   request?: Body;
   history?: HistoryReply;
+  refresh?: { expires: number };
   error?: ErrorItem;
   m?: Msg;
   live?: Mark;
@@ -170,6 +173,8 @@ export interface Item {
   gap?: GapItem;
   unsub?: { i: number; code: number; reason: string };
   goaway?: GoAway;
+  /** A token ends in so many s: the connection's, or a subscription's. */
+  expire?: { in: number; i?: number };
   mesh?: { degraded?: string[]; stale?: string[]; readonly?: string[] };
   close?: { code: number; reason: string };
 }

@@ -10,6 +10,7 @@ mod publish;
 mod request;
 pub(crate) mod streams;
 mod sub;
+mod token;
 mod version;
 
 use crate::exit::{Error, Exit};
@@ -26,6 +27,7 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    Token(token::Arguments),
     Version(version::Arguments),
 }
 
@@ -41,6 +43,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }

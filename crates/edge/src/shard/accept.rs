@@ -80,9 +80,12 @@ async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let Some(upgraded) = upgraded else { return };
     upgraded.transport.forget_user_timeout();
     let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
-    if upgraded.subprotocol == Subprotocol::Unserved {
+    if upgraded.is_foreign {
+        connection.close(&shard, CloseCode::Origin);
+    } else if upgraded.subprotocol == Subprotocol::Unserved {
         connection.close(&shard, CloseCode::Version);
     }
+    connection.token.set(upgraded.token.map(Into::into));
     let left = limit.saturating_sub(started.elapsed());
     shard.schedule_connect(&connection, left.as_secs().max(1));
     // A task of its own: this one carries the handshake's state for as long as it lives.

@@ -228,7 +228,7 @@ impl Shard {
             let mut filters = self.durables.filters.borrow_mut();
             let create = || {
                 let (_, epoch) = self.copy_of(filter)?;
-                let namespace = self.policy.namespaces.of_filter(filter)?;
+                let namespace = self.policy.namespaces.of_upstream_filter(filter)?;
                 Some(Rc::new(DurableFilter::new(sid, filter.clone(), epoch, namespace)))
             };
             match filters.get(&sid).cloned().or_else(create) {
@@ -241,7 +241,7 @@ impl Shard {
 
     /// The stream of a filter's namespace in this region, and its epoch if the stream exists.
     pub(super) fn copy_of(&self, filter: &Filter) -> Option<(String, String)> {
-        let copy = &self.policy.namespaces.of_filter(filter)?.copy;
+        let copy = &self.policy.namespaces.of_upstream_filter(filter)?.copy;
         let epoch = self.epochs.borrow().get(copy)?.clone();
         Some((copy.clone(), epoch))
     }

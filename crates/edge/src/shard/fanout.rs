@@ -253,6 +253,7 @@ pub(super) fn encode(
     group: &Group<u32>,
 ) {
     let Incoming { subject, sequence, epoch, origin, .. } = *message;
+    let subject = group.shown(subject);
     let plain = Outgoing {
         i,
         subject,

@@ -2,12 +2,13 @@
 
 use super::{command_line, item_line, reflection};
 use meridian_proto::command::{
-    Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Request,
-    Subscribe, Unsubscribe,
+    Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Refresh,
+    Request, Subscribe, Unsubscribe,
 };
 use meridian_proto::item::{
-    ConnectReply, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item, Limits,
-    Mark, Mesh, Message, PublishReply, Reply, RequestReply, SubscribeReply, Unsubscribed,
+    ConnectReply, Expire, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item,
+    Limits, Mark, Mesh, Message, PublishReply, RefreshReply, Reply, RequestReply, SubscribeReply,
+    Unsubscribed,
 };
 use meridian_proto::payload::Raw;
 use meridian_proto::{DecodeError, ErrorCode, Naming, Outgoing, Payload, json, pb};
@@ -87,11 +88,12 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(f, after, before, limit, hdr, trace)| {
                 Body::History(History { f, after, before, limit, hdr, trace })
             });
-    let subscribe = (any::<String>(), position(), of(from()), words(), any::<bool>()).prop_map(
-        |(f, recover, from, hdr, trace)| {
-            Body::Subscribe(Subscribe { f, recover, from, hdr, trace })
-        },
-    );
+    let subscribe = (any::<String>(), position(), of(from()), words(), any::<bool>(), of(word()))
+        .prop_map(|(f, recover, from, hdr, trace, token)| {
+            Body::Subscribe(Subscribe { f, recover, from, hdr, trace, token })
+        });
+    let refresh =
+        (any::<String>(), of(id())).prop_map(|(token, i)| Body::Refresh(Refresh { token, i }));
     let publish = (any::<String>(), payload(), of(word()), of(ack()), headers(), traceparent())
         .prop_map(|(s, (d, t, b), mid, ack, h, tp)| {
             Body::Publish(Publish { s, d, t, b, mid, ack, h, tp })
@@ -108,6 +110,7 @@ fn command() -> impl Strategy<Value = Command> {
         publish,
         request,
         history,
+        refresh,
     ];
     prop_oneof![
         1 => Just(Command { id: None, body: Body::Heartbeat }),
@@ -153,7 +156,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         .prop_map(|(ack, stream, q, dup)| Reply::Publish(PublishReply { ack, stream, q, dup }));
     let request = (payload(), headers())
         .prop_map(|((d, t, b), h)| Reply::Request(RequestReply { d, t, b, h }));
-    prop_oneof![connect, subscribe, Just(Reply::Unsubscribe), publish, request, history()]
+    let refresh = any::<u64>().prop_map(|expires| Reply::Refresh(RefreshReply { expires }));
+    prop_oneof![connect, subscribe, Just(Reply::Unsubscribe), publish, request, history(), refresh]
 }
 
 fn history() -> impl Strategy<Value = Reply> {
@@ -200,6 +204,7 @@ fn push() -> impl Strategy<Value = Item> {
         mark().prop_map(Item::Position),
         unsubscribed.prop_map(Item::Unsubscribed),
         goaway.prop_map(Item::GoAway),
+        (any::<u64>(), of(id())).prop_map(|(in_s, i)| Item::Expire(Expire { in_s, i })),
         (words(), words(), words()).prop_map(|(degraded, stale, readonly)| {
             Item::Mesh(Mesh { degraded, stale, readonly })
         }),

@@ -145,7 +145,8 @@ impl Shard {
             let payload = Payload::classify(block.get("Content-Type"), &stored.payload);
             let headers = wanted_headers(block, &page.wishes);
             let traceparent = page.wishes.trace.then(|| sampled_traceparent(block)).flatten();
-            let (subject, sequence) = (&stored.subject, stored.sequence);
+            let subject = stored.subject.get(page.scope_bytes..).unwrap_or_default();
+            let sequence = stored.sequence;
             HistoryMessage::new(subject, sequence, payload, &headers, traceparent, page.wishes.wire)
         };
         stored.iter().map(shape).collect()
