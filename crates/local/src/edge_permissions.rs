@@ -102,8 +102,7 @@ mod tests {
         for part in ["publish", "subscribe"] {
             // What else stands there is filled in by users.tf.
             let is_fixed = |subject: &String| !subject.replace("{region}", "").contains('{');
-            let fixed: BTreeSet<_> =
-                subjects(&list, part).into_iter().filter(is_fixed).collect();
+            let fixed: BTreeSet<_> = subjects(&list, part).into_iter().filter(is_fixed).collect();
             assert_eq!(subjects(&user, part), fixed, "{part}");
         }
         let users = read("users.tf");
