@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 const ATTACKERS: usize = 50;
@@ -69,18 +68,6 @@ fn resident_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-/// Publishes for the deaf as long as it is told to.
-fn busy(nats: async_nats::Client, is_over: Arc<AtomicBool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        while !is_over.load(Ordering::Relaxed) {
-            for _ in 0..8 {
-                nats.publish("demo.busy", vec![b'x'; 16 << 10].into()).await.unwrap();
-            }
-            sleep(PACE).await;
-        }
-    })
-}
-
 /// What must have become of those who attacked.
 fn judge(attack: Attack, fate: &Fate) {
     let closed = |code: u16| fate.closed.get(&code).copied().unwrap_or_default();
@@ -122,7 +109,18 @@ async fn attackers_meet_their_fate_and_nobody_else_notices() {
     for attacked in Attack::ALL {
         let before = resident_bytes(pid);
         let is_over = Arc::new(AtomicBool::new(attacked != Attack::DeafSubscriber));
-        let flooding = busy(nats.clone(), Arc::clone(&is_over));
+        let flooding = {
+            // For the deaf, as long as it is told to.
+            let (nats, is_over) = (nats.clone(), Arc::clone(&is_over));
+            tokio::spawn(async move {
+                while !is_over.load(Ordering::Relaxed) {
+                    for _ in 0..8 {
+                        nats.publish("demo.busy", vec![b'x'; 16 << 10].into()).await.unwrap();
+                    }
+                    sleep(PACE).await;
+                }
+            })
+        };
         let attacking = tokio::spawn(attack(address, attacked, ATTACKERS, SPAN));
         let mut highest = before;
         while !attacking.is_finished() {

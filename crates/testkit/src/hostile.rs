@@ -119,13 +119,7 @@ pub async fn attack(edge: SocketAddr, attack: Attack, attackers: usize, span: Du
     all
 }
 
-async fn once(
-    edge: SocketAddr,
-    attack: Attack,
-    number: usize,
-    until: Instant,
-    fate: &mut Fate,
-) {
+async fn once(edge: SocketAddr, attack: Attack, number: usize, until: Instant, fate: &mut Fate) {
     if attack == Attack::Slowloris {
         return drip(edge, until, fate).await;
     }
@@ -173,7 +167,8 @@ async fn once(
 
 /// Reads until the connection ends, or the attack is over.
 async fn meet(socket: &mut RawSocket, reads: bool, until: Instant, fate: &mut Fate) {
-    let patience = if reads { until.saturating_duration_since(Instant::now()) } else { FATE_PATIENCE };
+    let patience =
+        if reads { until.saturating_duration_since(Instant::now()) } else { FATE_PATIENCE };
     let end = timeout(patience, async {
         loop {
             match socket.next().await {

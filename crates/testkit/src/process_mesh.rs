@@ -2,7 +2,7 @@
 //! Not for tests that look into an edge: those take `TestMesh`, whose edges run in the test.
 
 use crate::durable::make_streams;
-use crate::running_edge::config_for;
+use crate::running_edge::{config_for, http_get};
 use meridian_edge::Config;
 use meridian_local::{
     APP_USER, EdgeProcess, EdgeUsers, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Region,
@@ -85,6 +85,12 @@ impl ProcessMesh {
     pub fn edge_mut(&mut self, region: &str, edge: usize) -> &mut EdgeProcess {
         let index = self.index(region);
         &mut self.regions[index].edges[edge]
+    }
+
+    /// What an edge's `/stats` says.
+    pub async fn stats(&self, region: &str, edge: usize) -> serde_json::Value {
+        let admin = self.nats.region(region).unwrap().ports().edges[edge].admin;
+        serde_json::from_str(&http_get(loopback(admin), "/stats").await.1).unwrap()
     }
 
     /// The link between a region's edges and their server.
