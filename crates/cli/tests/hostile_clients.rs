@@ -6,10 +6,8 @@
 
 use meridian_client::{Client, Event, Options, SubscribeOptions, Subscription};
 use meridian_edge::Config;
-use meridian_local::Links;
 use meridian_testkit::hostile::{Attack, Fate, attack};
-use meridian_testkit::{ProcessMesh, ProcessMeshOptions, eventually, within};
-use std::net::SocketAddr;
+use meridian_testkit::{ProcessMesh, eventually, within};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -61,13 +59,6 @@ impl Healthy {
     }
 }
 
-/// Bytes of a process that are in memory.
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
 /// What must have become of those who attacked.
 fn judge(attack: Attack, fate: &Fate) {
     let closed = |code: u16| fate.closed.get(&code).copied().unwrap_or_default();
@@ -89,25 +80,16 @@ fn judge(attack: Attack, fate: &Fate) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attackers_meet_their_fate_and_nobody_else_notices() {
-    let mut mesh = ProcessMesh::start(ProcessMeshOptions {
-        program: env!("CARGO_BIN_EXE_meridian").into(),
-        regions: vec!["eu".into()],
-        edges_per_region: 1,
-        links: Links::Direct,
-        edge_links: Links::Direct,
-        configure,
-    })
-    .await;
+    let mut mesh = ProcessMesh::one_edge(env!("CARGO_BIN_EXE_meridian"), configure).await;
     let url = mesh.urls("eu")[0].clone();
-    let address: SocketAddr =
-        url.trim_start_matches("ws://").trim_end_matches("/v1/ws").parse().unwrap();
+    let address = mesh.public("eu", 0);
     let pid = mesh.edge_mut("eu", 0).pid().unwrap();
     let nats = mesh.plain_nats("eu").await;
     let mut healthy = Healthy::connect(&url).await;
     let mut number = 0;
     // Every kind once before the first look, so that what the allocator keeps is there already.
     for attacked in Attack::ALL {
-        let before = resident_bytes(pid);
+        let before = mesh.resident_bytes("eu", 0);
         let is_over = Arc::new(AtomicBool::new(attacked != Attack::DeafSubscriber));
         let flooding = {
             // For the deaf, as long as it is told to.
@@ -127,7 +109,7 @@ async fn attackers_meet_their_fate_and_nobody_else_notices() {
             nats.publish("demo.healthy", number.to_string().into()).await.unwrap();
             healthy.gets_all(number, attacked).await;
             number += 1;
-            highest = highest.max(resident_bytes(pid));
+            highest = highest.max(mesh.resident_bytes("eu", 0));
             sleep(PACE).await;
         }
         let fate = attacking.await.unwrap();

@@ -2,9 +2,7 @@
 
 use crate::figure::{Figure, Promise, Size};
 use meridian_client::{Client, Event, Options, SubscribeOptions};
-use meridian_local::Links;
-use meridian_testkit::{ProcessMesh, ProcessMeshOptions, RawSocket, Spread};
-use std::net::SocketAddr;
+use meridian_testkit::{ProcessMesh, RawSocket, Spread};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
@@ -60,18 +58,9 @@ async fn healthy_clients_do_not_notice_slow_readers() {
 
 /// An edge of its own, so many clients of each kind, and messages to all of them.
 async fn run(healthy: usize, slow: usize, seconds: u64) -> Shown {
-    let mut mesh = ProcessMesh::start(ProcessMeshOptions {
-        program: env!("CARGO_BIN_EXE_meridian").into(),
-        regions: vec!["eu".into()],
-        edges_per_region: 1,
-        links: Links::Direct,
-        edge_links: Links::Direct,
-        configure: |_| {},
-    })
-    .await;
+    let mesh = ProcessMesh::one_edge(env!("CARGO_BIN_EXE_meridian"), |_| {}).await;
     let url = mesh.urls("eu")[0].clone();
-    let address: SocketAddr =
-        url.trim_start_matches("ws://").trim_end_matches("/v1/ws").parse().unwrap();
+    let address = mesh.public("eu", 0);
     let zero = Instant::now();
     let mut reading = JoinSet::new();
     for _ in 0..healthy {
@@ -106,10 +95,9 @@ async fn run(healthy: usize, slow: usize, seconds: u64) -> Shown {
         });
     }
     let nats = mesh.plain_nats("eu").await;
-    let pid = mesh.edge_mut("eu", 0).pid().unwrap();
     let mut shown = Shown {
         latencies_us: Vec::new(),
-        resident_before: resident_bytes(pid),
+        resident_before: mesh.resident_bytes("eu", 0),
         resident_highest: 0,
         pending_highest: 0,
         slow_closes: 0,
@@ -124,7 +112,7 @@ async fn run(healthy: usize, slow: usize, seconds: u64) -> Shown {
         if number % 10 == 9 {
             let numbers = mesh.stats("eu", 0).await["numbers"].clone();
             let of = |name: &str| numbers[name].as_u64().unwrap();
-            shown.resident_highest = shown.resident_highest.max(resident_bytes(pid));
+            shown.resident_highest = shown.resident_highest.max(mesh.resident_bytes("eu", 0));
             shown.pending_highest = shown.pending_highest.max(of("pending_bytes"));
             shown.slow_closes = of("slow_closes");
         }
@@ -136,11 +124,4 @@ async fn run(healthy: usize, slow: usize, seconds: u64) -> Shown {
     }
     sipping.abort_all();
     shown
-}
-
-/// Bytes of a process that are in memory.
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }

@@ -3,8 +3,7 @@
 use crate::figure::{Figure, Promise, Size};
 use meridian_client::{Client, Event, Options, ResumePoint, SubscribeOptions, Subscription};
 use meridian_edge::Config;
-use meridian_local::Links;
-use meridian_testkit::{ProcessMesh, ProcessMeshOptions, eventually, with_orders};
+use meridian_testkit::{ProcessMesh, eventually, with_orders};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -42,15 +41,7 @@ async fn a_storm_of_clients_is_back_and_has_missed_nothing() {
     let clients = size.pick(200, 19_000);
     // The edge inherits it.
     meridian_bench::descriptors::make_room_for(clients).unwrap();
-    let mut mesh = ProcessMesh::start(ProcessMeshOptions {
-        program: env!("CARGO_BIN_EXE_meridian").into(),
-        regions: vec!["eu".into()],
-        edges_per_region: 1,
-        links: Links::Direct,
-        edge_links: Links::Direct,
-        configure,
-    })
-    .await;
+    let mut mesh = ProcessMesh::one_edge(env!("CARGO_BIN_EXE_meridian"), configure).await;
     let (cutting, cut) = watch::channel(None);
     let url = mesh.urls("eu")[0].clone();
     let storm = Arc::new(Storm { url, live: AtomicUsize::new(0), cut });
