@@ -10,3 +10,5 @@ mod figure;
 mod load;
 mod lossy_clients;
 mod region_kill;
+mod slow_readers;
+mod storm;
