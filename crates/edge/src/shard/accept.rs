@@ -4,7 +4,7 @@ use super::handshake::Subprotocol;
 use super::http::{self, HttpSocket, Transport};
 use super::{Shard, reader};
 use meridian_proto::CloseCode;
-use meridian_telemetry::metrics::labels::{Handshake, Limit};
+use meridian_telemetry::metrics::labels::Handshake;
 use socket2::SockRef;
 use std::rc::Rc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
         debug!(shard = shard.index, connections, handshakes, "full");
         let is_crowded = handshakes >= shard.limits.handshakes_max;
         shard.meters.handshake(Handshake::Full);
-        shard.meters.limit(if is_crowded { Limit::Handshakes } else { Limit::Connections });
+        shard.meters.limit(if is_crowded { "handshakes" } else { "connections" });
         tokio::task::spawn_local(async move {
             // A failure means that the client is gone, which is all that was wanted.
             drop(timeout(FULL_LINGER, refuse(&mut stream)).await);

@@ -33,7 +33,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use meridian_proto::ErrorCode;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
-use meridian_telemetry::metrics::labels::{Handshake, Limit};
+use meridian_telemetry::metrics::labels::Handshake;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -280,7 +280,7 @@ impl Shard {
             return None;
         }
         self.meters.handshake(Handshake::Full);
-        self.meters.limit(Limit::Connections);
+        self.meters.limit("connections");
         let busy = Failure::new(ErrorCode::TooManyRequests, "this edge is full, or ends");
         let busy = Failure { after_ms: Some(5_000), ..busy };
         let mut answer = failure(StatusCode::SERVICE_UNAVAILABLE, busy);

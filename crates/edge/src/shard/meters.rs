@@ -130,9 +130,9 @@ impl Meters {
         self.cells.add(&is::HANDSHAKES, (outcome,), 1);
     }
 
-    /// A limit refused or closed somebody.
-    pub(crate) fn limit(&self, limit: Limit) {
-        self.cells.add(&is::LIMITS, (limit,), 1);
+    /// A limit refused or closed somebody: a word of [`Limit::WORDS`].
+    pub(crate) fn limit(&self, limit: &str) {
+        self.cells.add(&is::LIMITS, (Limit::of(limit),), 1);
     }
 
     /// What the token of a `connect` came to.
@@ -163,9 +163,9 @@ impl Meters {
     pub(super) fn closed(&self, code: CloseCode) {
         self.cells.add(&is::CLOSES, (Close::of(code.label()),), 1);
         match code {
-            CloseCode::MessageTooBig => self.limit(Limit::MessageBytes),
-            CloseCode::PolicyViolation => self.limit(Limit::Frames),
-            CloseCode::Slow => self.limit(Limit::Outbox),
+            CloseCode::MessageTooBig => self.limit("message_bytes"),
+            CloseCode::PolicyViolation => self.limit("fragments"),
+            CloseCode::Slow => self.limit("outbox"),
             _ => {}
         }
     }
@@ -173,9 +173,9 @@ impl Meters {
     pub(super) fn failed(&self, failure: &Failure) {
         self.cells.add(&is::ERRORS, (Error::of(failure.code.label()),), 1);
         match failure.code {
-            ErrorCode::Limit => self.limit(Limit::Filters),
-            ErrorCode::TooManyRequests => self.limit(Limit::Commands),
-            ErrorCode::PayloadTooLarge => self.limit(Limit::Payload),
+            ErrorCode::Limit => self.limit("filters"),
+            ErrorCode::TooManyRequests => self.limit("commands"),
+            ErrorCode::PayloadTooLarge => self.limit("message_bytes"),
             _ => {}
         }
     }

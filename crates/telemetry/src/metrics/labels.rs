@@ -196,20 +196,6 @@ label! {
 }
 
 label! {
-    /// A limit that was hit.
-    Limit "limit" {
-        Connections = "connections",
-        Handshakes = "handshakes",
-        MessageBytes = "message_bytes",
-        Frames = "frames",
-        Filters = "filters",
-        Commands = "commands",
-        Outbox = "outbox",
-        Payload = "payload",
-    }
-}
-
-label! {
     /// What has a capacity.
     Budget "budget" {
         Connections = "connections",
@@ -229,6 +215,17 @@ words! {
     Command "command" [
         "heartbeat", "connect", "subscribe", "unsubscribe", "publish", "request", "history",
         "malformed",
+    ]
+}
+
+words! {
+    /// A limit that was hit.
+    Limit "limit" [
+        "connections", "handshakes", "handshake_rate", "address_connections", "address_rate",
+        "user_connections", "tenant_connections", "handshake_time", "header_bytes",
+        "message_bytes", "fragments", "message_time", "control_frames", "filters", "commands",
+        "publishes", "publish_bytes", "resumes", "memory", "memory_shed", "outbox", "write_stall",
+        "silence",
     ]
 }
 
