@@ -56,7 +56,8 @@ fn a_dashboard_is_what_grafana_reads() {
             let (id, place) = (&panel["id"], &panel["gridPos"]);
             assert!(!ids.contains(id) && !places.contains(place), "{}", panel["title"]);
             assert!(place["x"].as_u64().unwrap() + place["w"].as_u64().unwrap() <= 24);
-            (ids.push(id.clone()), places.push(place.clone()));
+            ids.push(id.clone());
+            places.push(place.clone());
         }
     }
 }

@@ -8,6 +8,7 @@ mod dashboards;
 mod live;
 mod load;
 mod names;
+mod otlp;
 mod prometheus;
 mod rules;
 
