@@ -68,6 +68,9 @@ impl Admin {
         if self.orders.borrow().drain.is_some() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
         }
+        if self.orders.borrow().moving.is_some() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "clients are sent elsewhere\n");
+        }
         if !self.reports.iter().all(|report| report.is_nats_connected()) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no connection to NATS\n");
         }
@@ -83,6 +86,7 @@ impl Admin {
             "degraded": self.orders.borrow().mesh.degraded,
             "namespaces": copies.namespaces,
             "meta_leader": copies.meta_leader,
+            "moving": self.orders.borrow().moving.is_some(),
             "draining": self.orders.borrow().drain.is_some(),
             "numbers": numbers,
         });

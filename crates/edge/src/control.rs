@@ -6,10 +6,11 @@
 
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
-use crate::shard::Orders;
+use crate::moving::Operators;
+use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::{Control, ControlEvents, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlEvents, ControlOptions, subjects};
 use meridian_telemetry::metrics::instruments::{
     CONTROL_CONNECTED, CONTROL_DROPPED, CONTROL_RECONNECTS,
 };
@@ -35,10 +36,11 @@ pub(crate) async fn run(
     config: Arc<Config>,
     orders: watch::Sender<Orders>,
     report: watch::Sender<CopiesReport>,
+    shards: Vec<Arc<Report>>,
     metrics: Arc<Published>,
 ) {
     loop {
-        let Err(error) = converse(&config, &orders, &report, &metrics).await;
+        let Err(error) = converse(&config, &orders, &report, &shards, &metrics).await;
         metrics.set(&CONTROL_CONNECTED, (), 0);
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
@@ -49,12 +51,11 @@ async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
+    shards: &[Arc<Report>],
     metrics: &Published,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} control", config.edge.id),
         edge_id: config.edge.id.clone(),
     })
@@ -69,6 +70,8 @@ async fn converse(
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
     let mut told = ControlEvents::default();
+    let mut operators = Operators::listen(&control, config, orders, shards).await?;
+    let mut answering = pin!(operators.run());
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -92,6 +95,8 @@ async fn converse(
             }
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
+            // Ends with the connection, as the heartbeats do.
+            () = &mut answering => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
             _ = check.tick() => {
                 measure(metrics, &control, &mut told);

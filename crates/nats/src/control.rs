@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 use tracing::{debug, info, warn};
 
 use crate::backoff::jittered_ms;
@@ -105,6 +106,10 @@ impl Control {
             }
             Credentials::Token(token) => connect.token(token),
         };
+        let connect = match options.servers.iter().find_map(ServerUrl::tls) {
+            Some(tls) => connect.tls_client_config(ClientConfig::clone(&tls.config())),
+            None => connect,
+        };
         // async-nats decodes no percent signs in a URL, so credentials go beside it, already
         // decoded.
         let client = connect
@@ -162,6 +167,23 @@ impl Control {
         // The server answers an over-long line by closing, and async-nats would repeat it for ever.
         check_length(subject)?;
         let subscribed = self.client.subscribe(subject.to_owned()).await;
+        let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
+        Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
+    }
+
+    /// As [`Control::subscribe`], but of all who name the same group one gets each message.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn subscribe_in_turn(
+        &self,
+        subject: &str,
+        group: &str,
+    ) -> Result<impl Stream<Item = (String, Bytes)> + Send + Unpin + use<>, Error> {
+        check_subject("subject", subject, Wildcards::Allowed)?;
+        check_subject("queue group", group, Wildcards::Refused)?;
+        check_length(subject)?;
+        let subscribed = self.client.queue_subscribe(subject.to_owned(), group.to_owned()).await;
         let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
         Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
     }

@@ -3,9 +3,10 @@
 use super::Shard;
 use super::leftover::Room;
 use super::sink::Sink;
+use crate::parties::Seat;
 use bytes::Bytes;
 use meridian_core::outbox::{Full, Shed};
-use meridian_core::{Outbox, Session};
+use meridian_core::{Limit, Outbox, Session};
 use meridian_proto::item::{Gap, Item, Reply};
 use meridian_proto::{CloseCode, Wire};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// Names a connection of a shard, and never another one: places are used again, generations not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionKey {
     pub(crate) index: u32,
     pub(crate) generation: u32,
@@ -48,6 +49,10 @@ pub(crate) struct Connection {
     /// The last subscribe that waits for its reply, and when it came, see `meters`.
     pub(super) asked: Asked,
     outbox: RefCell<Outbox>,
+    /// What the shard's memory has noted of the outbox. None once the connection is let go.
+    held: Cell<Option<usize>>,
+    /// Its places among the connections of its address, user and tenant.
+    seats: RefCell<Vec<Seat>>,
     phase: Cell<Phase>,
     writer: Cell<Writer>,
 }
@@ -98,6 +103,8 @@ impl Connection {
             chain: Cell::new(super::fanout::NO_CHAIN),
             asked: Asked::default(),
             outbox: RefCell::new(Outbox::default()),
+            held: Cell::new(Some(0)),
+            seats: RefCell::default(),
             phase: Cell::new(Phase::Open),
             writer: Cell::new(Writer::Absent),
         }
@@ -112,9 +119,32 @@ impl Connection {
         self.outbox.borrow().firm_bytes()
     }
 
-    /// All bytes that wait.
-    pub(super) fn outbox_bytes(&self) -> usize {
-        self.outbox.borrow().bytes()
+    /// All bytes that wait, as the shard's memory has them.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.get().unwrap_or_default()
+    }
+
+    /// Takes places that end with the connection.
+    pub(crate) fn sit(&self, seats: impl IntoIterator<Item = Seat>) {
+        self.seats.borrow_mut().extend(seats);
+    }
+
+    /// Gives back what the connection holds of the shard and of the edge.
+    pub(super) fn release(&self, shard: &Shard) {
+        if let Some(held) = self.held.take() {
+            shard.held(held, 0);
+        }
+        self.seats.borrow_mut().clear();
+    }
+
+    /// Tells the shard's memory how much waits now.
+    fn note_held(&self, shard: &Shard) {
+        let Some(before) = self.held.get() else { return };
+        let now = self.outbox.borrow().bytes();
+        if now != before {
+            self.held.set(Some(now));
+            shard.held(before, now);
+        }
     }
 
     /// Sends one item.
@@ -186,17 +216,25 @@ impl Connection {
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
             return;
         }
-        let bytes_max = shard.limits.outbox_bytes_max;
+        // Where the shard's memory is used up, nobody's outbox grows.
+        let room = outbox.bytes() + shard.memory.get().room();
+        let bytes_max = shard.limits.outbox_bytes_max.min(room);
         let slack_bytes = self.sink.slack_bytes().min(bytes_max / 4);
         let queued = queue(&mut outbox, taken, Room { bytes_max, slack_bytes });
         drop(outbox);
+        self.note_held(shard);
         match queued {
             Ok(shed) => {
                 shard.counters.add_shed(shed);
                 self.pass_on(shard);
             }
-            Err(Full) => self.close(shard, CloseCode::Slow),
+            Err(Full) => {
+                let is_own = bytes_max == shard.limits.outbox_bytes_max;
+                shard.counters.add_limit(if is_own { Limit::Outbox } else { Limit::MemoryShed });
+                self.close(shard, CloseCode::Slow);
+            }
         }
+        shard.shed_if_full();
     }
 
     /// Closes with a code and its own reason.
@@ -224,6 +262,7 @@ impl Connection {
         let pushed = outbox.push(&bytes, 0, usize::MAX);
         debug_assert!(pushed.is_ok(), "the bound is out of the way");
         drop(outbox);
+        self.note_held(shard);
         self.pass_on(shard);
         let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
@@ -283,6 +322,8 @@ impl Connection {
         drop(slices);
         outbox.consume(chunk.len());
         shard.meters.client_bytes_out(chunk.len());
+        drop(outbox);
+        self.note_held(shard);
         pump.moved_at_ms.set(shard.now_ms());
         Poll::Ready(Some(Ok(chunk.into())))
     }
@@ -309,6 +350,7 @@ impl Connection {
         }
         if self.is_open() {
             shard.count_close(CloseCode::Slow);
+            shard.counters.add_limit(Limit::WriteStall);
         }
         self.abort(&io::Error::new(io::ErrorKind::TimedOut, "write stalled"));
         shard.remove(self);
@@ -336,6 +378,7 @@ impl Connection {
                     // A connection that is closing has been counted already.
                     if error.kind() == io::ErrorKind::TimedOut && this.is_open() {
                         shard.count_close(CloseCode::Slow);
+                        shard.counters.add_limit(Limit::WriteStall);
                     }
                     this.abort(&error);
                 }
@@ -355,6 +398,7 @@ impl Connection {
             }
             let write = poll_fn(|context| self.poll_write(shard, context));
             timeout(stall, write).await.map_err(late)??;
+            self.note_held(shard);
         }
     }
 

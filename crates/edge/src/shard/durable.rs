@@ -426,6 +426,7 @@ fn incoming<'a>(stored: &'a Stored, epoch: Option<&'a str>, origin: Origin) -> I
         sequence: Some(stored.sequence),
         epoch,
         origin,
+        trace: None,
         sent: None,
     }
 }

@@ -11,9 +11,9 @@ use crate::config::Config;
 use meridian_core::publish_time::{HEADER, STORED_HEADER, read_stamp, read_stored};
 use meridian_nats::Headers;
 use meridian_proto::item::{Failure, Gap, Item, Reply};
-use meridian_proto::{CloseCode, ErrorCode, Wire};
+use meridian_proto::{CloseCode, Wire};
 use meridian_telemetry::metrics::labels::{
-    Auth, Class, Close, Codec, Command, Error, Gap as GapLabel, Handshake, Limit, Region, Resume,
+    Auth, Class, Close, Codec, Command, Error, Gap as GapLabel, Handshake, Hit, Region, Resume,
     SlowAction, Transport,
 };
 use meridian_telemetry::metrics::{Cells, Slots, instruments as is};
@@ -130,11 +130,6 @@ impl Meters {
         self.cells.add(&is::HANDSHAKES, (outcome,), 1);
     }
 
-    /// A limit refused or closed somebody: a word of [`Limit::WORDS`].
-    pub(crate) fn limit(&self, limit: &str) {
-        self.cells.add(&is::LIMITS, (Limit::of(limit),), 1);
-    }
-
     /// What the token of a `connect` came to.
     pub(super) fn auth(&self, outcome: Auth) {
         self.cells.add(&is::AUTH, (outcome,), 1);
@@ -162,22 +157,10 @@ impl Meters {
 
     pub(super) fn closed(&self, code: CloseCode) {
         self.cells.add(&is::CLOSES, (Close::of(code.label()),), 1);
-        match code {
-            CloseCode::MessageTooBig => self.limit("message_bytes"),
-            CloseCode::PolicyViolation => self.limit("fragments"),
-            CloseCode::Slow => self.limit("outbox"),
-            _ => {}
-        }
     }
 
     pub(super) fn failed(&self, failure: &Failure) {
         self.cells.add(&is::ERRORS, (Error::of(failure.code.label()),), 1);
-        match failure.code {
-            ErrorCode::Limit => self.limit("filters"),
-            ErrorCode::TooManyRequests => self.limit("commands"),
-            ErrorCode::PayloadTooLarge => self.limit("message_bytes"),
-            _ => {}
-        }
     }
 
     /// What a resume came to.
@@ -264,7 +247,7 @@ impl Shard {
         let (mut subscriptions, mut queues, mut queue_bytes) = (0, 0, 0);
         for (_, connection) in self.connections.borrow().iter() {
             held[connection.wire.index()] += 1;
-            let waiting = connection.outbox_bytes() as u64;
+            let waiting = connection.held_bytes() as u64;
             queue_bytes += waiting;
             queues += u64::from(waiting > 0);
             if let Some(session) = connection.session.borrow().as_ref() {
@@ -289,6 +272,9 @@ impl Counters {
     /// What is counted here already, as instruments. A new counter needs a line here and one in
     /// `meridian_telemetry::metrics::instruments`.
     fn measure(&self, cells: &Cells) {
+        for (limit, count) in self.limits() {
+            cells.keep(&is::LIMITS, (Hit::of(limit.label()),), count);
+        }
         let [sessions, closes, drops, conflations] = self.for_meters();
         cells.keep(&is::SESSIONS, (), sessions);
         for (action, count) in [
@@ -304,6 +290,8 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use meridian_core::Limit;
+    use meridian_proto::ErrorCode;
 
     #[test]
     fn every_code_of_the_protocol_has_a_label_of_its_own() {
@@ -312,6 +300,9 @@ mod tests {
         }
         for code in ErrorCode::ALL {
             assert!(Error::WORDS.contains(&code.label()), "error code {code:?} is new");
+        }
+        for limit in Limit::ALL {
+            assert!(Hit::WORDS.contains(&limit.label()), "limit {limit:?} is new");
         }
     }
 }

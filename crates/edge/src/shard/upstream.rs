@@ -111,8 +111,10 @@ impl Upstream {
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut() else { return Err(unreachable()) };
         let reply = token.map(|token| self.reply_subject(Asker::Client, token));
-        let headers: Vec<(&str, &str)> =
+        let mut headers: Vec<(&str, &str)> =
             message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let traceparent = message.trace.map(|trace| trace.to_string());
+        headers.extend(traceparent.as_deref().map(|trace| ("traceparent", trace)));
         let subject = message.subject.as_str();
         match writer.publish(subject, reply.as_deref(), &headers, &message.payload) {
             Ok(()) => Ok(self.ping_behind()),
@@ -189,6 +191,7 @@ pub(crate) async fn run(shard: Rc<Shard>, options: ConnectOptions) -> Result<(),
         match dial(&server, &options).await {
             Ok((reader, writer, info)) => {
                 info!(shard = shard.index, %server, name = info.server_name, "NATS connected");
+                shard.tracer.set_server(&info.server_name);
                 if !std::mem::replace(&mut is_first, false) {
                     shard.meters.reconnected();
                 }

@@ -6,7 +6,7 @@
 
 use super::labels::Labels;
 use super::labels::{
-    Auth, Budget, Build, Class, Close, Codec, Command, Error, Export, Gap, Handshake, Limit,
+    Auth, Budget, Build, Class, Close, Codec, Command, Error, Export, Gap, Handshake, Hit,
     Namespace, Peer, Region, Resume, SlowAction, Transport,
 };
 use super::layout::{Bounds, Counter, Gauge, Histogram, Instrument, Kind, Owner, Unit, offsets};
@@ -91,7 +91,7 @@ instruments! {
     Shards ERRORS: Counter<(Error,)> =
         "meridian_errors_total", Unit::Of("{error}"),
         "Commands that failed, by error code.";
-    Shards LIMITS: Counter<(Limit,)> =
+    Shards LIMITS: Counter<(Hit,)> =
         "meridian_limits_hit_total", Unit::Of("{hit}"),
         "Refusals and closes because of a limit.";
 

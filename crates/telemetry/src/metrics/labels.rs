@@ -211,21 +211,21 @@ label! {
 }
 
 words! {
-    /// A command of a client.
-    Command "command" [
-        "heartbeat", "connect", "subscribe", "unsubscribe", "publish", "request", "history",
-        "malformed",
-    ]
-}
-
-words! {
-    /// A limit that was hit.
-    Limit "limit" [
+    /// A limit that somebody ran into: labels of the edge's limits.
+    Hit "limit" [
         "connections", "handshakes", "handshake_rate", "address_connections", "address_rate",
         "user_connections", "tenant_connections", "handshake_time", "header_bytes",
         "message_bytes", "fragments", "message_time", "control_frames", "filters", "commands",
         "publishes", "publish_bytes", "resumes", "memory", "memory_shed", "outbox", "write_stall",
         "silence",
+    ]
+}
+
+words! {
+    /// A command of a client.
+    Command "command" [
+        "heartbeat", "connect", "subscribe", "unsubscribe", "publish", "request", "history",
+        "malformed",
     ]
 }
 
