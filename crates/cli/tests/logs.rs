@@ -1,4 +1,5 @@
-//! What a whole edge logs while clients use it: JSON, and neither payloads nor tokens, at any level.
+//! What a whole edge logs while clients use it: JSON, with the trace where there is one, and
+//! neither payloads nor tokens, at any level.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
 
@@ -18,6 +19,9 @@ const SECRET: &str = "a-secret-that-nobody-may-ever-see-in-a-log";
 
 /// What clients send. Nothing else of this run is called so.
 const PAYLOAD: &str = "payload-that-nobody-may-ever-see-in-a-log";
+
+/// The trace of a client that is refused.
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 fn token(expires_in_s: i64) -> String {
     let signer = Signer::new(None, KeyAlgorithm::Hs256, SECRET.as_bytes()).unwrap();
@@ -100,7 +104,8 @@ async fn use_it(base: &str, good: &str, bad: &[String]) {
         lines.kill().await;
     }
     for token in bad {
-        assert!(Client::connect(&url, options(token)).await.is_err());
+        let tp = Some(format!("00-{TRACE_ID}-00f067aa0ba902b7-01"));
+        assert!(Client::connect(&url, Options { tp, ..options(token) }).await.is_err());
         let bearer = format!("Authorization: Bearer {token}");
         curl(&["-m", "5", "-X", "POST", "-H", &bearer, "-d", &body, &stream]).await;
     }
@@ -142,7 +147,9 @@ async fn logged_at(level: &str) -> String {
 #[tokio::test]
 async fn nothing_is_logged_of_payloads_and_tokens_at_the_lowest_level() {
     let log = logged_at("trace").await;
-    assert!(log.contains("\"level\":\"DEBUG\"") && log.contains("closing"), "debug is logged");
+    let trace = format!("\"trace_id\":\"{TRACE_ID}\"");
+    let closing = log.lines().find(|line| line.contains("\"closing\"") && line.contains(&trace));
+    assert!(closing.is_some(), "what is logged of a refused connect is of its trace");
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ fn recorded() -> BTreeSet<String> {
 
 /// What is asked for in rules and dashboards.
 fn asked() -> BTreeSet<String> {
-    let rules = ["rules/recording.yml", "rules/alerts.yml", "tests/alerts.yml"];
+    let rules =
+        ["rules/recording.yml", "rules/alerts.yml", "tests/alerts.yml", "tests/objectives.yml"];
     let mut asked: BTreeSet<String> =
         rules.iter().flat_map(|file| names(&read(monitoring().join(file)))).collect();
     asked.extend(queries().iter().flat_map(|query| names(&query.expression)));

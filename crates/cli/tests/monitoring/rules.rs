@@ -29,8 +29,9 @@ fn rules_and_the_scrape_configuration_are_good() {
 
 #[test]
 fn alerts_fire_when_they_should_and_only_then() {
-    promtool(&["test", "rules", "tests/alerts.yml"]);
-    let tests = read(monitoring().join("tests/alerts.yml"));
+    let files = ["tests/alerts.yml", "tests/objectives.yml"];
+    promtool(&["test", "rules", files[0], files[1]]);
+    let tests = files.map(|file| read(monitoring().join(file))).concat();
     for alert in alerts() {
         for case in [format!("name: {alert} fires"), format!("name: {alert} does not fire")] {
             assert!(tests.lines().any(|line| line.trim_start_matches("  - ") == case), "{case}");
