@@ -7,6 +7,7 @@ mod check;
 mod limits;
 mod load;
 mod metrics;
+mod nats;
 mod proxies;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub(crate) use check::is_name;
 pub use limits::LimitsSection;
 pub use load::ConfigErrors;
 pub use metrics::{MetricsSection, OtlpProtocol};
+pub use nats::NatsSection;
 pub use proxies::ClientAddress;
 pub use tracing::TracingSection;
 
@@ -95,15 +97,6 @@ pub struct ListenSection {
     pub client_address: ClientAddress,
     /// Whose word for it is taken: addresses and blocks of them.
     pub trusted_proxies: Vec<String>,
-}
-
-/// The region's NATS servers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NatsSection {
-    /// `nats://user:password@host:port`, in order of preference. Only these are used: addresses
-    /// that servers gossip would lead an edge out of its region.
-    pub servers: Vec<String>,
 }
 
 /// The other regions.
@@ -417,12 +410,6 @@ impl Default for ListenSection {
             client_address: ClientAddress::Socket,
             trusted_proxies: Vec::new(),
         }
-    }
-}
-
-impl Default for NatsSection {
-    fn default() -> Self {
-        Self { servers: vec!["nats://127.0.0.1:4222".into()] }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::moving::Operators;
 use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::{Control, ControlEvents, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlEvents, ControlOptions, subjects};
 use meridian_telemetry::metrics::instruments::{
     CONTROL_CONNECTED, CONTROL_DROPPED, CONTROL_RECONNECTS,
 };
@@ -54,10 +54,8 @@ async fn converse(
     shards: &[Arc<Report>],
     metrics: &Published,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} control", config.edge.id),
         edge_id: config.edge.id.clone(),
     })

@@ -56,7 +56,7 @@ use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
 use meridian_core::{Interest, Memory, Policy};
-use meridian_nats::{ConnectOptions, ServerUrl};
+use meridian_nats::ConnectOptions;
 use meridian_proto::item::Mesh;
 use meridian_proto::{CloseCode, Wire};
 use meters::Meters;
@@ -173,10 +173,9 @@ pub(crate) fn run(options: ShardOptions) -> Result<(), Error> {
 
 async fn serve(options: ShardOptions) -> Result<(), Error> {
     let ShardOptions { listener, mut orders, .. } = options;
-    let servers: Result<Vec<ServerUrl>, _> =
-        options.config.nats.servers.iter().map(|server| server.parse()).collect();
+    let servers = options.config.nats_servers()?;
     let name = format!("meridian edge {} shard {}", options.policy.node, options.index);
-    let connect = ConnectOptions::new(servers?, name);
+    let connect = ConnectOptions::new(servers, name);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Runtime)?;
     let shard = Rc::new(Shard::new(
         options.index,

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 use tracing::{debug, info, warn};
 
 use crate::backoff::jittered_ms;
@@ -104,6 +105,10 @@ impl Control {
                 connect.user_and_password(user, password)
             }
             Credentials::Token(token) => connect.token(token),
+        };
+        let connect = match options.servers.iter().find_map(ServerUrl::tls) {
+            Some(tls) => connect.tls_client_config(ClientConfig::clone(&tls.config())),
+            None => connect,
         };
         // async-nats decodes no percent signs in a URL, so credentials go beside it, already
         // decoded.

@@ -33,8 +33,10 @@ mod reader;
 mod server_info;
 mod server_pool;
 mod server_url;
+mod stream;
 pub mod streams;
 pub mod subjects;
+mod tls;
 mod wire_text;
 mod writer;
 
@@ -50,4 +52,5 @@ pub use reader::Reader;
 pub use server_info::ServerInfo;
 pub use server_pool::ServerPool;
 pub use server_url::{Credentials, ServerUrl};
+pub use tls::{Tls, TlsFiles};
 pub use writer::{Flush, Writer};

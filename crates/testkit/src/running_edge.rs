@@ -32,7 +32,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
             ..EdgeSection::default()
         },
         listen: ListenSection { public: loopback, admin: loopback, ..ListenSection::default() },
-        nats: NatsSection { servers: vec![nats.into()] },
+        nats: NatsSection { servers: vec![nats.into()], ..NatsSection::default() },
         mesh: MeshSection { regions: regions.to_vec(), ..MeshSection::default() },
         drain: DrainSection { window_ms: 300 },
         namespaces: vec![

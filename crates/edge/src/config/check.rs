@@ -1,7 +1,9 @@
 //! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
 //! with its place and what to do.
 
-use super::{AuthMode, ClassName, Config, ListenSection, NamespaceSection, SlowClientName};
+use super::{
+    AuthMode, ClassName, Config, ListenSection, NamespaceSection, NatsSection, SlowClientName,
+};
 use meridian_core::namespace::{Permission, Replication, Retention};
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
@@ -62,11 +64,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     if config.nats.servers.is_empty() {
         wrong("nats.servers", "empty: name the region's NATS servers".into());
     }
-    for (index, server) in config.nats.servers.iter().enumerate() {
-        if let Err(error) = server.parse::<ServerUrl>() {
-            wrong(&format!("nats.servers[{index}]"), error.to_string());
-        }
-    }
+    mistakes.extend(check_nats(&config.nats));
+    let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     for (index, region) in config.mesh.regions.iter().enumerate() {
         if !is_name(region) {
             let what = format!("{region:?} is no name: 1 to 64 letters, digits, - and _");
@@ -87,6 +86,31 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
         mistakes.append(&mut errors);
+    }
+    mistakes
+}
+
+/// What is wrong with the servers' addresses and the files for TLS to them.
+fn check_nats(nats: &NatsSection) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let is_named = |path: &std::path::Path| !path.as_os_str().is_empty();
+    for (index, server) in nats.servers.iter().enumerate() {
+        match server.parse::<ServerUrl>() {
+            Ok(url) if url.demands_tls() && !is_named(&nats.tls_ca) => {
+                let what = "tls:// needs nats.tls_ca, the authority that signs the server's";
+                mistakes.push(format!("nats.servers[{index}]: {what} certificate"));
+            }
+            Ok(_) => {}
+            Err(error) => mistakes.push(format!("nats.servers[{index}]: {error}")),
+        }
+    }
+    if is_named(&nats.tls_certificate) != is_named(&nats.tls_key) {
+        let what = "a client certificate needs both tls_certificate and tls_key";
+        mistakes.push(format!("nats.tls_key: {what}: name both files, or none"));
+    } else if is_named(&nats.tls_certificate) && !is_named(&nats.tls_ca) {
+        mistakes.push("nats.tls_ca: missing: a client certificate is for TLS alone".into());
+    } else if let Err(error) = nats.tls() {
+        mistakes.push(format!("nats.tls_ca: {error}"));
     }
     mistakes
 }
