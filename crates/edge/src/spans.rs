@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::shard::SpanBatches;
 use futures_util::StreamExt;
 use meridian_core::trace::{Hops, ServerEvent};
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlOptions, subjects};
 use meridian_proto::trace::SpanRecord;
 use meridian_telemetry::trace::{Ended, Exporter, bridge};
 use std::sync::Arc;
@@ -84,10 +84,8 @@ async fn converse(
     spans: &mut Spans,
     outlet: &mut Outlet,
 ) -> Result<(), meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} tracing", config.edge.id),
         edge_id: config.edge.id.clone(),
     })
