@@ -16,8 +16,8 @@ variable "regions" {
     error_message = "Two regions have the same index, and so the same ports."
   }
   validation {
-    condition     = alltrue([for _, r in var.regions : r.index >= 0 && r.index < 40 && floor(r.index) == r.index])
-    error_message = "A region's index is a whole number from 0 to 39."
+    condition     = alltrue([for _, r in var.regions : r.index >= 0 && r.index < 1000 && floor(r.index) == r.index])
+    error_message = "A region's index is a whole number from 0 to 999."
   }
   validation {
     condition     = contains(keys(var.regions), var.home)
