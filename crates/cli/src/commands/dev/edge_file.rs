@@ -1,5 +1,6 @@
 //! The configuration file of one edge in a development mesh, as text. Pure.
 
+use meridian_local::EdgeSpace;
 use std::fmt::Write;
 
 /// A short goodbye: the developer waits for it.
@@ -107,6 +108,16 @@ max_age_s = 86400
 max_bytes = 268435456
 "#;
 
+/// The same for the permissions of the edges' NATS users.
+pub(crate) fn spaces() -> Vec<EdgeSpace> {
+    let space = |name: &str, stream: Option<&str>| EdgeSpace {
+        pattern: format!("{name}.>"),
+        stream: stream.map(String::from),
+        publish: true,
+    };
+    vec![space("demo", None), space("orders", Some("ORDERS_1"))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +150,10 @@ mod tests {
         assert_eq!(value["demo"]["control_token"].as_str(), Some("secret"));
         assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
         assert_eq!(value["namespaces"][1]["stream"]["home"].as_str(), Some("eu"));
+        for (namespace, space) in value["namespaces"].as_array().unwrap().iter().zip(spaces()) {
+            assert_eq!(namespace["pattern"].as_str(), Some(space.pattern.as_str()));
+            assert_eq!(namespace["class"].as_str() == Some("durable"), space.stream.is_some());
+            assert_eq!(namespace["publish"].as_bool(), Some(space.publish));
+        }
     }
 }
