@@ -168,6 +168,10 @@ fn handle(
     opcode: OpCode,
     payload: &[u8],
 ) -> Result<(), End> {
+    #[cfg(feature = "echo")]
+    if super::echo::echo(shard, connection, opcode, payload) {
+        return Ok(());
+    }
     match opcode {
         OpCode::Text if connection.wire == Wire::PbBinary => {
             Err(End::Close(CloseCode::Unsupported, "text frame on a binary protocol"))
