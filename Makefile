@@ -20,8 +20,8 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser bench chaos figures autobahn \
-    fuzz deny clean
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser \
+    test-terraform bench chaos figures autobahn fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ test: tools fmt lint ## Everything: formatting, lints, all tests, the browser si
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
-	@$(MAKE) --no-print-directory test-sdk test-browser
+	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform
 
 sdk: ## Build the TypeScript client, sdk/js/dist
 	@command -v npm >/dev/null || { $(call install,nodejs npm); }
@@ -75,6 +75,10 @@ test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
 	@command -v chromium >/dev/null || { $(call install,chromium); }
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent test-browser
+
+test-terraform: tools ## Terraform: formats, goldens, and a mesh on loopback that loses a region
+	@command -v openssl >/dev/null || { $(call install,openssl); }
+	scripts/test-terraform.sh
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins

@@ -47,6 +47,7 @@ module "mesh" {
 
   listen_host     = "127.0.0.1"
   jetstream       = { memory_max = "64M", file_max = "1G" }
+  lame_duck       = { grace = "1s", duration = "30s" }
   auth            = { mode = "dev" }
   edge_limits     = { commands_per_second = 1000, commands_burst = 1000 }
   drain_window_ms = 1000

@@ -12,11 +12,12 @@ mod rendering;
 use fastrand::Rng;
 use futures_util::StreamExt;
 use meridian_client::{Client, Event, Options, PayloadBuf, PublishOptions, SubscribeOptions};
+use meridian_local::find_nats_server;
 use meridian_testkit::{
     DEADLINE, Door, Follower, Habit, Next, Outcome, Patience, Publisher, Run, certified_nats,
     eventually, subscribe_durable, within,
 };
-use mesh::{TerraformMesh, text_of};
+use mesh::{TerraformMesh, terraform_local, text_of};
 use std::process::Command;
 use std::time::Duration;
 
@@ -55,20 +56,53 @@ async fn a_mesh_from_terraform_serves_grows_and_survives_the_loss_of_a_region() 
     serves(&mesh, 1, 3).await;
 
     let run = load(&mesh).await;
+    tokio::task::block_in_place(|| roll(&mesh, &["eu-n1", "eu-n2", "eu-n3"]));
+    run.stage.publishes(50).await;
+    let rolled = run.finish(QUIET_DEADLINE).await;
+    judge(&mut mesh, &rolled, "rolling a region's nats-servers");
+    for record in &rolled.records {
+        assert_eq!(record.resumes.len(), 1, "{} was reconnected", record.log.name);
+    }
+    assert!(mesh.plan_is_empty(&GROWN), "a roll is no drift");
+    loses_a_region(&mut mesh).await;
+    mesh.destroy(&GROWN);
+    assert_eq!(mesh.running(), [], "destroy leaves no process");
+    assert!(!mesh.directory().exists(), "and no file");
+}
+
+/// Kills a region under load; an apply brings it back.
+async fn loses_a_region(mesh: &mut TerraformMesh) {
+    let run = load(mesh).await;
     assert_eq!(mesh.kill_region("us"), SERVERS + EDGES);
     run.stage.publishes(200).await;
     assert!(!mesh.plan_is_empty(&GROWN), "the plan shows that processes died");
     tokio::task::block_in_place(|| mesh.apply(&GROWN));
     run.stage.publishes(50).await;
     let lost = run.finish(QUIET_DEADLINE).await;
-    judge(&mut mesh, &lost, "losing a region");
+    judge(mesh, &lost, "losing a region");
     let moved = lost.records.iter().filter(|record| record.resumes.len() > 1).count();
     assert!(moved >= EDGES, "clients of the lost region went elsewhere: {moved}");
-    mirrors_are_well(&mesh).await;
+    mirrors_are_well(mesh).await;
     assert!(mesh.plan_is_empty(&GROWN), "after the loss everything is as declared");
-    mesh.destroy(&GROWN);
-    assert_eq!(mesh.running(), [], "destroy leaves no process");
-    assert!(!mesh.directory().exists(), "and no file");
+}
+
+/// As the operator restarts servers; panics when it fails or leaves one as it was.
+fn roll(mesh: &TerraformMesh, servers: &[&str]) {
+    let before = mesh.running();
+    let rolled = Command::new("../../scripts/roll-nats.sh")
+        .args(servers)
+        .current_dir(terraform_local())
+        .env("MESH", mesh.directory())
+        .env("NATS_SERVER", find_nats_server().unwrap())
+        .output()
+        .unwrap();
+    assert!(rolled.status.success(), "{}", text_of(&rolled));
+    let after = mesh.running();
+    for (name, pid) in &before {
+        let is_same = after.iter().any(|(_, other)| other == pid);
+        assert_eq!(is_same, !servers.contains(&name.as_str()), "{name}");
+    }
+    assert_eq!(before.len(), after.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
