@@ -21,7 +21,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser \
-    test-terraform bench chaos figures autobahn fuzz deny clean
+    test-terraform sizing bench chaos figures autobahn fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,13 @@ test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
 	@command -v chromium >/dev/null || { $(call install,chromium); }
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent test-browser
+
+# Nothing is made but a state that is thrown away.
+sizing: ## How many machines a mesh needs (ARGS='-var connections=1000000 -var regions=3')
+	@state=$$(mktemp -d); trap 'rm -rf "$$state"' EXIT; export TF_DATA_DIR=$$state TF_IN_AUTOMATION=1; \
+	    cd terraform/modules/sizing && terraform init -input=false >/dev/null && \
+	    terraform apply -auto-approve -input=false "-state=$$state/state" $(ARGS) >/dev/null && \
+	    terraform output "-state=$$state/state" sizing
 
 test-terraform: tools ## Terraform: formats, goldens, and a mesh on loopback that loses a region
 	@command -v openssl >/dev/null || { $(call install,openssl); }

@@ -14,10 +14,9 @@ state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT
 export TF_CLI_CONFIG_FILE=/dev/null CHECKPOINT_DISABLE=1
 
-echo "test-terraform: format"
-terraform fmt -check -diff -recursive terraform/modules/mesh-config terraform/local
-for directory in modules/mesh-config local; do
+for directory in modules/mesh-config modules/sizing local; do
     echo "test-terraform: $directory"
+    terraform fmt -check -diff -recursive "terraform/$directory"
     export TF_DATA_DIR=$state/$directory
     terraform "-chdir=terraform/$directory" init -input=false -no-color >/dev/null
     terraform "-chdir=terraform/$directory" validate -no-color
