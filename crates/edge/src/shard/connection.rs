@@ -33,29 +33,42 @@ pub(crate) struct ConnectionKey {
 }
 
 /// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
+///
+/// What a delivery looks at stands first, in one line of the processor's cache: a fan-out comes to
+/// each connection anew, and finds nothing of it there.
+#[repr(C, align(64))]
 pub(crate) struct Connection {
-    pub(crate) key: ConnectionKey,
     pub(crate) sink: Sink,
+    outbox: RefCell<Outbox>,
+    phase: Cell<Phase>,
+    writer: Cell<Writer>,
+    pub(crate) key: ConnectionKey,
     /// How items are put on the socket, from the handshake on.
     pub(crate) wire: Wire,
     /// None until `connect` succeeded.
     pub(crate) session: RefCell<Option<Box<Session>>>,
     /// When the client was last heard, in s of the shard's clock.
     pub(crate) heard_at_s: Cell<u32>,
+    /// A token that came beside `connect`, until that is read.
+    pub(crate) token: Cell<Option<Box<str>>>,
+    /// What waits while somebody else decides about its `connect`.
+    pub(crate) asking: RefCell<Option<Box<super::ask::Held>>>,
+    /// Counts the looks at its tokens, see `clock`.
+    pub(crate) look: Cell<u32>,
     /// Control frames before `connect`, for which there is no command budget yet.
     pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
     pub(crate) chain: Cell<(u32, u32)>,
     /// The last subscribe that waits for its reply, and when it came, see `meters`.
     pub(super) asked: Asked,
-    outbox: RefCell<Outbox>,
     /// What the shard's memory has noted of the outbox. None once the connection is let go.
     held: Cell<Option<usize>>,
     /// Its places among the connections of its address, user and tenant.
     seats: RefCell<Vec<Seat>>,
-    phase: Cell<Phase>,
-    writer: Cell<Writer>,
 }
+
+/// Where the cache line ends.
+const _: () = assert!(std::mem::offset_of!(Connection, key) <= 64);
 
 /// A command's id and µs of the shard's clock. A client with several subscribes on their way is
 /// measured by the last.
@@ -99,6 +112,9 @@ impl Connection {
             wire,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
+            token: Cell::new(None),
+            asking: RefCell::new(None),
+            look: Cell::new(0),
             early_controls: Cell::new(0),
             chain: Cell::new(super::fanout::NO_CHAIN),
             asked: Asked::default(),
