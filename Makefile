@@ -21,7 +21,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-monitoring build dev fmt fmt-fix lint test-fast test test-monitoring sdk test-sdk \
-    test-browser bench chaos figures autobahn fuzz deny clean
+    test-browser test-terraform sizing bench chaos figures autobahn fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ test: tools tools-monitoring fmt lint ## Everything: formatting, lints, all test
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
-	@$(MAKE) --no-print-directory test-sdk test-browser
+	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform
 
 sdk: ## Build the TypeScript client, sdk/js/dist
 	@command -v npm >/dev/null || { $(call install,nodejs npm); }
@@ -83,6 +83,17 @@ test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
 test-monitoring: tools tools-monitoring ## Metrics, rules, dashboards, OTLP and logs, part of test
 	cargo test --locked -p meridian-cli --test monitoring --test logs
 	cargo test --locked -p meridian-testkit --test metrics
+
+# Nothing is made but a state that is thrown away.
+sizing: ## How many machines a mesh needs (ARGS='-var connections=1000000 -var regions=3')
+	@state=$$(mktemp -d); trap 'rm -rf "$$state"' EXIT; export TF_DATA_DIR=$$state TF_IN_AUTOMATION=1; \
+	    cd terraform/modules/sizing && terraform init -input=false >/dev/null && \
+	    terraform apply -auto-approve -input=false "-state=$$state/state" $(ARGS) >/dev/null && \
+	    terraform output "-state=$$state/state" sizing
+
+test-terraform: tools ## Terraform: formats, goldens, and a mesh on loopback that loses a region
+	@command -v openssl >/dev/null || { $(call install,openssl); }
+	scripts/test-terraform.sh
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod awaited;
+mod certified;
 pub mod checker;
 mod curl;
 mod durable;
@@ -30,6 +31,7 @@ mod tokens;
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
+pub use certified::certified_nats;
 pub use curl::{Answer, LineStream, curl};
 pub use durable::{ask, durable_namespace, subscribe_durable, with_orders};
 pub use follower::{Follower, Habit, Next, Record, Resume};

@@ -77,10 +77,11 @@ locals {
       monitor_listen   = "${var.monitor_listen_host}:${s.monitor_port}"
       client_tls       = local.client_tls[name]
       store_dir        = "\"${s.store_dir}\""
+      lame_duck        = "lame_duck_grace_period: \"${var.lame_duck.grace}\"\nlame_duck_duration: \"${var.lame_duck.duration}\"\n"
       memory_max       = var.jetstream.memory_max
       file_max         = var.jetstream.file_max
-      sync_interval    = "  sync_interval: ${var.jetstream.sync_interval}\n"
-      system_users     = "    { user: \"CN=system\" }"
+      sync_interval    = "  sync_interval: \"${var.jetstream.sync_interval}\"\n"
+      system_users     = "    { user: \"CN=system\" }\n"
       users            = what == "fixed" ? "" : local.users[s.region]
       message_trace    = what == "fixed" ? "" : local.message_trace[s.region]
       cluster          = local.is_alone ? "" : local.clusters[name]

@@ -222,6 +222,21 @@ variable "jetstream" {
   }
 }
 
+variable "lame_duck" {
+  description = "How long a nats-server that is about to stop waits before it closes clients (grace), and over how long it spreads their closes (duration, at least 30s)."
+  type = object({
+    grace    = optional(string, "10s")
+    duration = optional(string, "2m")
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = can(regex("^[0-9]+(s|m)$", var.lame_duck.grace)) && can(regex("^[0-9]+(s|m)$", var.lame_duck.duration))
+    error_message = "lame_duck.grace and duration are durations such as 10s or 2m."
+  }
+}
+
 variable "message_trace_percent" {
   description = "How many of the messages whose traceparent is sampled nats-server reports to _mrd.trace.<region>, in percent; 0 switches it off. Sample where messages are published, and leave this at 100."
   type        = number
