@@ -8,6 +8,7 @@ pub mod address;
 pub mod census;
 pub mod copies;
 pub mod durable;
+pub mod holes;
 pub mod interest;
 pub mod limit;
 pub mod memory;
