@@ -31,7 +31,7 @@ export interface Feed {
   _closed(link: Link): void;
   /** Something about this filter came on the connection that it stands on. */
   _item(item: Item): void;
-  /** A subscription cannot take more. Nothing happens if others, or the namespace, forbid a pause. */
+  /** A subscription cannot take more. Nothing happens where others, or the namespace, forbid it. */
   _pause(): void;
   /** It can again, or there is a new one. */
   _resume(): void;

@@ -27,8 +27,10 @@ const RETIRE_LOOK_MS = 100;
 const RETIRE_LOOKS_MAX = 100;
 /** How long the application may take for a token before it is asked again. */
 const TOKEN_MS_MAX = 30_000;
-/** What the client closes with when its `connect` got an error, if the edge does not close first. */
+/** What the client closes with when its `connect` got an error that may pass. */
 const CONNECT_LATER = 4402;
+/** The edge's error for a token that it does not take. */
+const UNAUTHORIZED = 101;
 /** What the client understands beyond the least. */
 const FEATURES = ["gap", "goaway", "mesh"];
 
@@ -78,7 +80,10 @@ export class Mesh extends Caller implements api.Mesh {
     return link && { ...link._info!, url: link._url };
   }
 
-  on<E extends keyof api.MeshEvents>(event: E, call: (value: api.MeshEvents[E]) => void): () => void {
+  on<E extends keyof api.MeshEvents>(
+    event: E,
+    call: (value: api.MeshEvents[E]) => void,
+  ): () => void {
     const entry: [string, typeof call] = [event, call];
     this._calls.add(entry);
     return () => void this._calls.delete(entry);
@@ -164,7 +169,10 @@ export class Mesh extends Caller implements api.Mesh {
         link._info = item.connect!;
         this._isReady(link);
       },
-      (error) => link._close(CONNECT_LATER, error.message),
+      ({ code, message }) => {
+        // The edge closes as well, but a refused token must not be taken for a busy edge meanwhile.
+        link._close(code === UNAUTHORIZED ? INVALID_TOKEN : CONNECT_LATER, message);
+      },
     );
     // With no connection in use, the first frame asks for everything. Otherwise the feeds wait for
     // the connect reply, so that a connection that comes to nothing costs no replay.
