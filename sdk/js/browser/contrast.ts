@@ -1,5 +1,11 @@
 /** How readable text is: the contrast of each text of a page against what is behind it. */
 
+/** What was measured: how many texts, and those that are too faint. */
+export interface Contrasts {
+  texts: number;
+  low: string[];
+}
+
 /**
  * A page's code that measures every text that can be seen, by the formula of WCAG 2.2, and answers
  * how many there were and those below `least`. Backgrounds are plain colours here, and the map's

@@ -78,8 +78,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
     link = undefined;
   };
   const unsubscribe = (where: Link | undefined, id: number): void => {
-    const nothing = (): void => {};
-    where?._command({ unsubscribe: { i: id } }, nothing, nothing);
+    where?._command({ unsubscribe: { i: id } }, () => {}, () => {});
   };
   /** Wants nothing more from the connection that it stands on, or of the answer to come. */
   const leave = (): void => {
@@ -167,7 +166,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
         // Nobody would notice a new start.
         if (begin || wanted !== wishes) {
           leave();
-          tracker = track(/(^|\.)[*>](\.|$)/.test(filter), position);
+          tracker = track(/[*>]/.test(filter), position);
           ({ from, headers: hdr, trace } = options);
           isContinuous = false;
           set("pending");

@@ -31,8 +31,6 @@ const TOKEN_MS_MAX = 30_000;
 const CONNECT_LATER = 4402;
 /** The edge's error for a token that it does not take. */
 const UNAUTHORIZED = 101;
-/** What the client understands beyond the least. */
-const FEATURES = ["gap", "goaway", "mesh"];
 
 export class Mesh extends Caller implements api.Mesh {
   readonly _env: Env;
@@ -146,7 +144,7 @@ export class Mesh extends Caller implements api.Mesh {
     if (this._ended) return;
     this._isSuspended = true;
     this._drop();
-    this._set("idle", 0, "");
+    this._set("idle");
   }
 
   _resume(): void {
@@ -163,8 +161,10 @@ export class Mesh extends Caller implements api.Mesh {
   _opened(link: Link): void {
     const { name, version: ver, trace, ping } = this._options;
     const { token } = link._options;
+    // What the client understands beyond the least.
+    const feat = ["gap", "goaway", "mesh"];
     link._command(
-      { connect: { token, name, ver, feat: FEATURES, ping, tp: trace?.() } },
+      { connect: { token, name, ver, feat, ping, tp: trace?.() } },
       (item) => {
         link._info = item.connect!;
         this._isReady(link);
@@ -219,7 +219,7 @@ export class Mesh extends Caller implements api.Mesh {
     this._goTo = [];
     this.health = {};
     this._ask(link);
-    this._set("open", 0, "");
+    this._set("open");
     this._flush();
     // The one that was left is closed when its feeds and its commands are elsewhere.
     let looks = 0;
@@ -299,7 +299,7 @@ export class Mesh extends Caller implements api.Mesh {
     if (code !== 1000) this._error(error);
   }
 
-  _set(state: api.MeshState, code: number, reason: string, retryInMs?: number): void {
+  _set(state: api.MeshState, code = 0, reason = "", retryInMs?: number): void {
     const isNews = state !== this.state || state === "waiting";
     this.state = state;
     this.why = { code, reason, retryInMs };
