@@ -1,6 +1,6 @@
 /**
- * A page that can be frozen, in a Chromium of its own: the driver of the other tests tells each page
- * that it has the focus, and such a page is never frozen. Speaks the DevTools protocol by itself.
+ * A page that can be frozen, in a Chromium of its own: the driver of the other tests tells each
+ * page that it has the focus, and such a page is never frozen. Speaks the DevTools protocol itself.
  */
 
 import { spawn } from "node:child_process";
