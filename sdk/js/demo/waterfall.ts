@@ -134,10 +134,10 @@ export class Waterfall {
     const whole_ms = Math.max(...rows.map((row) => row.from_ms + row.took_ms), 0.001);
     this.picture.replaceChildren(...rows.map((row) => line(row, whole_ms)));
     const slowest = rows.filter(({ depth }) => depth).sort((a, b) => b.took_ms - a.took_ms)[0];
-    const said =
-      slowest &&
-      `${whole_ms.toFixed(2)} ms in all; the longest step: ${slowest.span.name}, ${slowest.took_ms.toFixed(2)} ms.`;
-    say(byId("longest"), said ?? "");
+    if (!slowest) return say(byId("longest"), "");
+    const { span, took_ms } = slowest;
+    const longest = `the longest step: ${span.name}, ${took_ms.toFixed(2)} ms.`;
+    say(byId("longest"), `${whole_ms.toFixed(2)} ms in all; ${longest}`);
   }
 }
 
