@@ -254,13 +254,13 @@ claim(
     const session = await page.context().newCDPSession(page);
     await session.send("Debugger.enable");
     await session.send("Debugger.pause");
-    await numbers.publish(700);
+    await numbers.publish(220);
     await session.send("Debugger.disable");
     await assertResumed(page, numbers);
     assert.equal(await page.evaluate("states.length > 0"), true, "it was closed as slow");
   },
   // More in all than the queues between the edge and the page hold.
-  { padding: 30_000 },
+  { padding: 60_000 },
 );
 
 // Last, since a mirror that was started again hears of home only after 40 s or so.
