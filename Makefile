@@ -75,7 +75,7 @@ test-sdk: tools sdk ## The TypeScript client: types, tests, real edges, sizes
 	cd sdk/js && npm run --silent check && npm run --silent test && npm run --silent test-edge && \
 	    npm run --silent size && npm run --silent demo -- --check
 
-test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
+test-browser: tools sdk ## The client and the demo page in Chromium; pictures in target/screens
 	@command -v chromium >/dev/null || { $(call install,chromium); }
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent test-browser

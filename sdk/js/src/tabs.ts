@@ -8,7 +8,7 @@ import type * as api from "./api.ts";
 import type { Codec } from "./codec.ts";
 import type { Link } from "./link.ts";
 import { Mesh } from "./mesh.ts";
-import type { Hello, PageCommand, WorkerItem } from "./shared/port.ts";
+import type { Hello, PageCommand, WorkerItem } from "./tabs/port.ts";
 import type { Dial } from "./transport.ts";
 
 /** Objects are cloned by the browser: nothing is spelled. */
@@ -31,7 +31,10 @@ export function connectShared(
   const { name, version, ping } = options;
   const hello = { urls: ([] as string[]).concat(urls), options: { name, version, ping } };
   // One address for the core: which edge serves is seen by the worker.
-  return new SharedMesh(hello.urls[0] as string, { ...options, transport: overPort(worker, hello) });
+  return new SharedMesh(hello.urls[0] as string, {
+    ...options,
+    transport: overPort(worker, hello),
+  });
 }
 
 class SharedMesh extends Mesh {

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { afterEach, test } from "node:test";
 import type { Gap, Mesh } from "../src/index.ts";
-import { connectShared, type SharedOptions } from "../src/shared.ts";
-import { serve } from "../src/shared/serve.ts";
+import { connectShared, type SharedOptions } from "../src/tabs.ts";
+import { serve } from "../src/tabs/serve.ts";
 import { World } from "./model.ts";
 import { socketClass } from "./socket.ts";
 
@@ -53,7 +53,11 @@ async function until(what: string, isTrue: () => boolean): Promise<void> {
   }
 }
 
-function noting(mesh: Mesh, filter: string, options = {}): { seen: number[]; gaps: Gap[]; ready: Promise<void> } {
+function noting(
+  mesh: Mesh,
+  filter: string,
+  options = {},
+): { seen: number[]; gaps: Gap[]; ready: Promise<void> } {
   const seen: number[] = [];
   const gaps: Gap[] = [];
   const sub = mesh.subscribe<number>(filter, {
@@ -70,7 +74,12 @@ test("pages_share_one_connection_and_one_subscription", async () => {
   await Promise.all(notes.map(({ ready }) => ready));
   assert.equal(world.connections.length, 1);
   assert.equal(world.connections[0]!.held.size, 1);
-  assert.deepEqual(await meshes[1]!.publish("orders.a", 1), { ack: "stream", stream: "ORDERS_1", q: 1, dup: false });
+  assert.deepEqual(await meshes[1]!.publish("orders.a", 1), {
+    ack: "stream",
+    stream: "ORDERS_1",
+    q: 1,
+    dup: false,
+  });
   await until("each has it", () => notes.every(({ seen }) => seen.length === 1));
   assert.equal((await meshes[2]!.request("demo.echo", "x")).text(), "hi");
   await assert.rejects(meshes[0]!.subscribe("nowhere.a", { onError() {} }).ready(), { code: 102 });
@@ -123,7 +132,10 @@ test("a_position_beside_other_pages_is_served_from_history", async () => {
   await Promise.all([late.ready, last.ready]);
   world.publish("orders.a", 601);
   await until("all", () => late.seen.length === 601 && last.seen.length === 3);
-  assert.deepEqual(late.seen, Array.from({ length: 601 }, (_, n) => n + 1));
+  assert.deepEqual(
+    late.seen,
+    Array.from({ length: 601 }, (_, n) => n + 1),
+  );
   assert.deepEqual([last.seen, other.seen, late.gaps], [[599, 600, 601], [601], []]);
 });
 
@@ -142,7 +154,10 @@ test("a_position_of_another_epoch_or_beyond_what_history_brings_is_told_as_a_gap
 test("the_worker_asks_a_page_for_its_token", async () => {
   begin();
   const reasons: string[] = [];
-  const getToken = ({ reason }: { reason: string }): string => (reasons.push(reason), `t${reasons.length}`);
+  const getToken = ({ reason }: { reason: string }): string => (
+    reasons.push(reason),
+    `t${reasons.length}`
+  );
   const mesh = page({ getToken });
   await mesh.ready();
   assert.deepEqual(world.tokens, ["t1"]);

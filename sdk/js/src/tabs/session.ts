@@ -51,10 +51,9 @@ export class Session {
       // The page has its own time limit; here is one so that nothing stays for ever.
       const timeout = 60_000 + (request?.timeout ?? 0);
       const isRepeatable = !!publish?.mid || !!history;
-      this._hub._mesh._call(plain, { timeout }, isRepeatable).then(
-        (item) => id !== undefined && answer({ ...item, id }),
-        failed,
-      );
+      this._hub._mesh
+        ._call(plain, { timeout }, isRepeatable)
+        .then((item) => id !== undefined && answer({ ...item, id }), failed);
     } else if (!("bye" in command)) failed(new MeshError(UNKNOWN, "no such command"));
   }
 
@@ -143,7 +142,9 @@ export class Session {
         await this._catchUp(f, i, recover, from, { hdr, trace });
       } catch (error) {
         const why = error instanceof MeshError && error.code === 112 ? "epoch" : "limit";
-        this._post([{ gap: { i, why, after: recover?.q, upto: position.q, e: position.e } as never }]);
+        this._post([
+          { gap: { i, why, after: recover?.q, upto: position.q, e: position.e } as never },
+        ]);
       }
       const kept = waiting ?? [];
       waiting = undefined;
@@ -173,7 +174,8 @@ export class Session {
       },
       onError: (error) => {
         if (!isAnswered) failed(error);
-        else if (this._drop(i)) this._post([{ unsub: { i, code: error.code, reason: error.message } }]);
+        else if (this._drop(i))
+          this._post([{ unsub: { i, code: error.code, reason: error.message } }]);
       },
     });
     this._subs.set(i, sub);
@@ -196,7 +198,9 @@ export class Session {
       const where = after ? { after, limit: PAGE } : { limit: last };
       const page = await _mesh.history(f, { ...where, headers: hdr, trace } as never);
       const gaps = (page.gaps ?? []).map((gap) => ({ gap: { i, ...gap } as never }));
-      const messages = page.messages.map((m) => ({ m: { ...(m._raw as Msg), i, s: m.subject, r: 1 } }));
+      const messages = page.messages.map((m) => ({
+        m: { ...(m._raw as Msg), i, s: m.subject, r: 1 },
+      }));
       this._post([...(recover ? gaps : []), ...messages]);
       if (!recover || !page.more) return;
       after = page.after;

@@ -66,7 +66,8 @@ export class Hub {
         setTimeout(done, TOKEN_MS, undefined);
       });
       if (answer?.error !== undefined) throw new Error(answer.error);
-      if (answer?.token !== undefined) return { token: answer.token, expiresAt: answer.expiresAt as number };
+      if (answer?.token !== undefined)
+        return { token: answer.token, expiresAt: answer.expiresAt as number };
     }
     throw new Error("no page has a token");
   }
