@@ -1,5 +1,5 @@
-//! Each attack of the threat model for a while, against an edge that is a process of its own, so that
-//! its memory is its own: healthy clients get every message, memory stays where it was, and the
+//! Each attack of the threat model for a while, against an edge that is a process of its own, so
+//! that its memory is its own: healthy clients get every message, memory stays where it was, and the
 //! attacker meets its fate. How much later healthy clients hear is a figure, see `make figures`.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
@@ -16,8 +16,8 @@ use tokio::time::sleep;
 const ATTACKERS: usize = 50;
 const SPAN: Duration = Duration::from_millis(2_500);
 
-/// More than all attackers' share of the bounds together: 50 outboxes of 256 KiB, messages of 64 KiB,
-/// and what a debug build and its allocator keep.
+/// More than all attackers' share of the bounds together: 50 outboxes of 256 KiB, messages of
+/// 64 KiB, and what a debug build and its allocator keep.
 const GROWTH_BYTES_MAX: u64 = 48 << 20;
 
 /// From one message for healthy clients to the next.

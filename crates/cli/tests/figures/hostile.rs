@@ -1,5 +1,5 @@
-//! Hostile clients: how much later healthy clients hear while each attack of the threat model goes on.
-//! That they hear everything is a test, `hostile_clients.rs`.
+//! Hostile clients: how much later healthy clients hear while each attack of the threat model goes
+//! on. That they hear everything is a test, `hostile_clients.rs`.
 
 use crate::figure::{Figure, Promise, Size};
 use meridian_client::{Client, Event, Options, SubscribeOptions, Subscription};

@@ -111,7 +111,14 @@ async fn client(storm: Arc<Storm>, number: usize, back: mpsc::UnboundedSender<(u
     let began = storm.cut.borrow().expect("nobody is cut before that");
     let (again, attempts) = connect(&storm.url, &filter, point).await;
     held = again;
-    match held.1.next().await {
+    let event = loop {
+        match held.1.next().await {
+            // Where it stands, and that it is live: not what is looked for.
+            Some(Event::Live(_) | Event::Position(_)) => {}
+            event => break event,
+        }
+    };
+    match event {
         Some(Event::Message(message)) => {
             assert_eq!(message.d.as_ref().map(|d| d.get()), Some("2"), "the one that it missed");
             let _ = back.send((began.elapsed().as_millis() as u64, attempts));
