@@ -1,8 +1,8 @@
 //! Whatever stands where a token is expected: it is refused, or its grant is what its claims say.
 //!
 //! The input is a header and claims, a line each. It is read as it is, with the parts in base64url
-//! and without a signature, and, where the claims are JSON, with a good signature: so what comes behind
-//! the signature is reached too.
+//! and without a signature, and, where the claims are JSON, with a good signature: so what comes
+//! behind the signature is reached too.
 
 #![no_main]
 

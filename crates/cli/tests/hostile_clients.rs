@@ -1,6 +1,7 @@
 //! Each attack of the threat model for a while, against an edge that is a process of its own, so
-//! that its memory is its own: healthy clients get every message, memory stays where it was, and the
-//! attacker meets its fate. How much later healthy clients hear is a figure, see `make figures`.
+//! that its memory is its own: healthy clients get every message, memory stays where it was, and
+//! the attacker meets its fate. How much later healthy clients hear is a figure, see `make
+//! figures`.
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
 
