@@ -95,7 +95,8 @@ async fn what_a_mirror_skipped_is_told_to_those_who_watch_and_to_those_who_come_
     }
     // Nothing is waited for that never comes.
     let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
-    let mut back = within("the reply", client.subscribe("orders.a", options)).await.unwrap();
+    let other = mesh.client("us").await;
+    let mut back = within("the reply", other.subscribe("orders.a", options)).await.unwrap();
     assert_eq!(back.reply().recovered, Some(false));
     assert_eq!(back.reply().why.as_deref(), Some("expired"));
     let next = store(&nats, 0..1).await[0];

@@ -32,6 +32,9 @@ const STEP: usize = 300;
 /// Messages that a client reads before it goes to the other edge.
 const READ: usize = 60;
 
+/// More than all that is published.
+const EVENTS: usize = 100_000;
+
 /// A publish that has no acknowledgement by then is sent again, under the same message id.
 const ACK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -67,7 +70,8 @@ impl Cluster {
                  accounts {{\n  {SYSTEM_ACCOUNT}: {{ users: [ {} ] }}\n  \
                  {ACCOUNT}: {{ jetstream: enabled, users: [ {users} ] }}\n}}\n\
                  system_account: {SYSTEM_ACCOUNT}\n\
-                 cluster {{ name: eu, listen: \"127.0.0.1:{route_port}\", routes: [ {routes} ] }}\n",
+                 cluster {{\n  name: eu\n  listen: \"127.0.0.1:{route_port}\"\n  \
+                 routes: [ {routes} ]\n}}\n",
                 user(SYSTEM_USER)
             );
             let config_path = directory.join("nats.conf");
@@ -221,9 +225,10 @@ async fn a_leader_that_dies_under_load_loses_nothing_and_comes_back_without_a_li
     let stream = make_stream(&cluster).await;
     let nats = cluster.nats().await;
     let (first, second) = (cluster.edge(0).await, cluster.edge(1).await);
-    let none = SubscribeOptions::default;
-    let mut exact = subscribe_durable(&first.1, "orders.r.1", none()).await;
-    let mut wide = subscribe_durable(&second.1, "orders.>", none()).await;
+    // They are read at the end, on connections that others use meanwhile.
+    let patient = || SubscribeOptions { events_max: EVENTS, ..SubscribeOptions::default() };
+    let mut exact = subscribe_durable(&first.1, "orders.r.1", patient()).await;
+    let mut wide = subscribe_durable(&second.1, "orders.>", patient()).await;
     let stop = AtomicBool::new(false);
     let publisher = AckedPublisher::start(cluster.nats().await);
     let faults = async {

@@ -196,8 +196,8 @@ impl Shard {
         self.exchange(&subject, request.to_string().as_bytes(), expected).await
     }
 
-    /// The sequence from which on a copy is whole: behind what its mirror skipped, and that of its oldest message, and of an empty one
-    /// the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
+    /// The sequence from which on a copy is whole: behind what its mirror skipped, that of its
+    /// oldest message, and of an empty one the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
     /// Of several replicas the leader is asked: one that is behind has dropped less than another
     /// that was read.
     pub(super) async fn whole_from(

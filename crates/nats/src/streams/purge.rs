@@ -5,8 +5,8 @@
 //! be told what it missed. So the epoch always changes, and clients with a position of the old one
 //! are told that they start anew.
 //!
-//! Edges keep a filter's last messages in memory. Before anything is erased each is told up to where
-//! (`subjects::purged`), and shows nothing of that any more but what its copy shows; and told again
+//! Edges keep a filter's last messages in memory. Before anything is erased each is told up to
+//! where (`subjects::purged`), and shows nothing of that any more but what its copy shows; and told again
 //! when the epoch has changed, so that it looks at once. An edge that does not hear it, because it
 //! has lost its servers, looks every 2 s.
 
