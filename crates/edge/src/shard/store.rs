@@ -197,9 +197,9 @@ impl Shard {
     }
 
     /// The sequence from which on a copy is whole: behind what its mirror skipped, that of its
-    /// oldest message, and of an empty one the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
-    /// Of several replicas the leader is asked: one that is behind has dropped less than another
-    /// that was read.
+    /// oldest message, and of an empty one the next, or at most 1 if it never held any. Only the
+    /// stream itself can tell these apart. Of several replicas the leader is asked: one that is
+    /// behind has dropped less than another that was read.
     pub(super) async fn whole_from(
         self: &Rc<Self>,
         copy: &str,

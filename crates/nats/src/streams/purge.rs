@@ -6,9 +6,9 @@
 //! are told that they start anew.
 //!
 //! Edges keep a filter's last messages in memory. Before anything is erased each is told up to
-//! where (`subjects::purged`), and shows nothing of that any more but what its copy shows; and told again
-//! when the epoch has changed, so that it looks at once. An edge that does not hear it, because it
-//! has lost its servers, looks every 2 s.
+//! where (`subjects::purged`), and shows nothing of that any more but what its copy shows; and told
+//! again when the epoch has changed, so that it looks at once. An edge that does not hear it,
+//! because it has lost its servers, looks every 2 s.
 
 use std::time::Duration;
 
