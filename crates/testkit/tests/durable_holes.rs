@@ -137,11 +137,11 @@ async fn after_a_purge_no_edge_shows_what_it_erased() {
                 SubscribeOptions { resume: resume.clone(), ..SubscribeOptions::default() };
             let mut back = other.subscribe("orders.secret", options).await.unwrap();
             let is_old = back.reply().recovered == Some(true);
-            while is_old {
+            let mut is_over = !is_old;
+            while !is_over {
                 match next_event(&mut back).await {
                     Event::Message(message) => panic!("shown after the purge: {message:?}"),
-                    Event::Live(_) => break,
-                    _ => {}
+                    event => is_over = matches!(event, Event::Live(_)),
                 }
             }
             back.unsubscribe().await.unwrap();
