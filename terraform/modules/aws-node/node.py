@@ -242,6 +242,7 @@ def environment(settings):
     return {
         "MERIDIAN__EDGE__ID": f"{settings['region']}-{address.replace('.', '-')}",
         "MERIDIAN__NATS__SERVERS": ",".join(server["url"] for server in servers),
+        **edge.get("environment", {}),
     }
 
 
