@@ -12,8 +12,8 @@ locals {
       "health checks"          = { what = "Readiness of edges", from = "load_balancer", to = "edge", cidr = null, port = var.ports.admin }
       "edges to nats"          = { what = "Edges to the servers of their region", from = "edge", to = "nats", cidr = null, port = var.ports.client }
       "routes"                 = { what = "The cluster of the region", from = "nats", to = "nats", cidr = null, port = var.ports.route }
-      "traces"                 = { what = "OTLP over gRPC", from = "edge", to = "collector", cidr = null, port = 4317 }
-      "traces over http"       = { what = "OTLP over HTTP", from = "edge", to = "collector", cidr = null, port = 4318 }
+      "traces"                 = { what = "OTLP traces over gRPC", from = "edge", to = "collector", cidr = null, port = 4317 }
+      "metrics"                = { what = "OTLP metrics over gRPC", from = "edge", to = "collector", cidr = null, port = 4318 }
       "edges to aws"           = { what = "AWS interface endpoints", from = "edge", to = "endpoints", cidr = null, port = 443 }
       "nats to aws"            = { what = "AWS interface endpoints", from = "nats", to = "endpoints", cidr = null, port = 443 }
       "collector to aws"       = { what = "AWS interface endpoints", from = "collector", to = "endpoints", cidr = null, port = 443 }
