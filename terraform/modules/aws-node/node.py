@@ -49,19 +49,21 @@ def say(**fields):
     print(json.dumps(fields), flush=True)
 
 
-def run(command, timeout=AWS_TIMEOUT_S):
+def run(command, timeout=AWS_TIMEOUT_S, name=None):
     """The standard output of a command that has to succeed."""
+    name = name or command[0]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure(f"{command[0]}: {error}") from error
+        raise Failure(f"{name}: {error}") from error
     if done.returncode != 0:
-        raise Failure(f"{' '.join(command[:3])}: {done.stderr.strip()[-500:]}")
+        raise Failure(f"{name}: {done.stderr.strip()[-500:]}")
     return done.stdout
 
 
 def aws(settings, *arguments):
-    return run(["aws", "--region", settings["aws_region"], "--output", "text", *arguments])
+    command = ["aws", "--region", settings["aws_region"], "--output", "text", *arguments]
+    return run(command, name=f"{arguments[0]} {arguments[1]}")
 
 
 def get(url, headers=None, method="GET"):
