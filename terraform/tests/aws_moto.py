@@ -74,6 +74,7 @@ def terraform(root, environment, *arguments, capture=False):
         raise
     say(f"{step}: code {process.returncode} after {time.monotonic() - began:.0f} s")
     if process.returncode != 0:
+        print(output or "")
         sys.exit(f"terraform {step} failed")
     return output
 
