@@ -108,6 +108,8 @@ pub struct Promise {
     pub cpu_over_nats: Option<f64>,
     /// CPU a delivery on a durable namespace over that on an ephemeral one.
     pub cpu_over_ephemeral: Option<f64>,
+    /// CPU a delivery with one message in a thousand traced over that with none.
+    pub cpu_over_untraced: Option<f64>,
     /// Memory a connection, in KiB.
     pub connection_kb: Option<f64>,
 }
@@ -153,18 +155,25 @@ pub struct SideBySide<'a> {
     pub edge: Option<&'a Figures>,
     /// The edge on a durable namespace.
     pub durable: Option<&'a Figures>,
+    /// The edge without tracing, where messages have a `traceparent`.
+    pub untraced: Option<&'a Figures>,
+    /// The edge that traces one in a thousand of them.
+    pub traced_thousandth: Option<&'a Figures>,
+    /// The edge that traces all of them.
+    pub traced_all: Option<&'a Figures>,
 }
 
 impl SideBySide<'_> {
     /// The ratios that can be formed from what was measured.
     #[must_use]
     pub fn ratios(&self, promise: &Promise) -> Vec<Ratio> {
-        let Self { floor, nats, edge, durable } = *self;
+        let Self { floor, nats, edge, durable, untraced, traced_thousandth, traced_all } = *self;
         let cpu = |of: Option<&Figures>| of?.cpu_us;
         let beside = |of: Option<&Figures>| of?.beside_us;
         let both = |of: Option<&Figures>| Some(of?.cpu_us? + of?.beside_us?);
         let kb = |of: Option<&Figures>| of?.connection_kb;
-        let over_ephemeral = promise.cpu_over_ephemeral;
+        let (over_ephemeral, over_untraced) =
+            (promise.cpu_over_ephemeral, promise.cpu_over_untraced);
         [
             over("CPU: edge / floor", cpu(edge), cpu(floor), promise.cpu_over_floor),
             over("CPU: edge / nats-server", cpu(edge), cpu(nats), promise.cpu_over_nats),
@@ -182,6 +191,19 @@ impl SideBySide<'_> {
                 None,
             ),
             over("CPU: both, durable / ephemeral", both(durable), both(edge), None),
+            over(
+                "CPU: edge, 0.1 % traced / not traced",
+                cpu(traced_thousandth),
+                cpu(untraced),
+                over_untraced,
+            ),
+            over("CPU: edge, all traced / not traced", cpu(traced_all), cpu(untraced), None),
+            over(
+                "CPU: nats-server beside it, all traced / not traced",
+                beside(traced_all),
+                beside(untraced),
+                None,
+            ),
             absolute("memory: edge, KiB a connection", kb(edge), promise.connection_kb),
             over("memory: edge / nats-server", kb(edge), kb(nats), None),
             absolute("lost by the edge", edge.and_then(|edge| edge.lost), Some(0.0)),

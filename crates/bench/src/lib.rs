@@ -35,7 +35,7 @@ mod socket;
 
 pub use endpoint::Endpoint;
 pub use error::Error;
-pub use plan::{PublishPlan, Published, Spread};
+pub use plan::{PublishPlan, Published, Spread, Tracing};
 pub use report::Report;
 pub use scenario::{
     IdleOptions, LoadOptions, Processes, Target, run_fanout, run_idle, run_unicast,

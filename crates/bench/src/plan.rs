@@ -24,6 +24,34 @@ pub enum Spread {
     SubjectEach,
 }
 
+/// What messages say of their trace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracing {
+    /// Nothing: no headers.
+    #[default]
+    Silent,
+    /// A `traceparent` that is not sampled.
+    Unsampled,
+    /// A `traceparent`, of which every so-manieth is sampled.
+    Every(u32),
+}
+
+impl Tracing {
+    /// The header block of a message, empty without one.
+    #[must_use]
+    pub fn headers(self, index: u64) -> String {
+        let is_sampled = match self {
+            Self::Silent => return String::new(),
+            Self::Unsampled => false,
+            Self::Every(count) => index.is_multiple_of(u64::from(count.max(1))),
+        };
+        let number = index + 1;
+        let flags = u8::from(is_sampled);
+        format!("NATS/1.0\r\ntraceparent: 00-{number:032x}-{number:016x}-{flags:02x}\r\n\r\n")
+    }
+}
+
 /// The load of one run: `messages` in all at `rate_per_s`, evenly spaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishPlan {
@@ -39,6 +67,8 @@ pub struct PublishPlan {
     pub messages: u64,
     /// The exact length of each payload.
     pub payload_bytes: usize,
+    /// What messages say of their trace, over NATS.
+    pub tracing: Tracing,
 }
 
 /// What the publishing side did.
@@ -132,7 +162,20 @@ mod tests {
             rate_per_s: 10,
             messages: 100,
             payload_bytes: 128,
+            tracing: Tracing::Silent,
         }
+    }
+
+    #[test]
+    fn every_so_manieth_message_is_sampled_and_all_heads_are_equally_long() {
+        let headers = |tracing: Tracing| (0..10).map(|index| tracing.headers(index)).collect();
+        let all: Vec<String> = headers(Tracing::Every(5));
+        let sampled = all.iter().filter(|block| block.ends_with("-01\r\n\r\n"));
+        assert_eq!(sampled.count(), 2);
+        assert!(all.iter().all(|block| block.len() == all[0].len()));
+        let none: Vec<String> = headers(Tracing::Unsampled);
+        assert!(none.iter().all(|block| block.ends_with("-00\r\n\r\n")));
+        assert_eq!(Tracing::Silent.headers(3), "");
     }
 
     #[test]

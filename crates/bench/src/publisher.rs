@@ -51,11 +51,8 @@ impl Publisher {
     /// # Errors
     /// [`Error::Publish`] when the connection breaks.
     pub fn run(&mut self, plan: &PublishPlan) -> Result<Published, Error> {
-        let heads: Vec<String> = plan
-            .subjects()
-            .into_iter()
-            .map(|subject| format!("PUB {subject} {}\r\n", plan.payload_bytes))
-            .collect();
+        let heads: Vec<String> =
+            plan.subjects().iter().map(|subject| head(plan, subject)).collect();
         let subjects = heads.len() as u64;
         let mut batch_bytes = Vec::new();
         let mut pinged = Instant::now();
@@ -65,6 +62,7 @@ impl Publisher {
             for index in batch {
                 let head = &heads[usize::try_from(index % subjects).expect("an index of heads")];
                 batch_bytes.extend_from_slice(head.as_bytes());
+                batch_bytes.extend_from_slice(plan.tracing.headers(index).as_bytes());
                 let stamp = Stamp { sent_ns: now_ns(), sequence: index / subjects };
                 stamp.write(plan.payload_bytes, &mut batch_bytes);
                 batch_bytes.extend_from_slice(b"\r\n");
@@ -108,6 +106,14 @@ impl Publisher {
                 return Err(Error::Publish(line.trim().to_owned()));
             }
         }
+    }
+}
+
+/// What stands before a message's headers and payload. All headers of a plan are equally long.
+fn head(plan: &PublishPlan, subject: &str) -> String {
+    match plan.tracing.headers(0).len() {
+        0 => format!("PUB {subject} {}\r\n", plan.payload_bytes),
+        bytes => format!("HPUB {subject} {bytes} {}\r\n", bytes + plan.payload_bytes),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::floor::FloorControl;
-use crate::plan::{PublishPlan, Spread};
+use crate::plan::{PublishPlan, Spread, Tracing};
 use crate::progress::Progress;
 use crate::publisher::Publisher;
 use crate::run::{Run, Source};
@@ -70,6 +70,8 @@ pub struct LoadOptions {
     pub payload_bytes: usize,
     /// Receiving threads. One, where a second core is needed by the server.
     pub receiver_threads: usize,
+    /// What messages say of their trace; not by a floor, which has no headers.
+    pub tracing: Tracing,
 }
 
 /// A run without traffic.
@@ -115,6 +117,7 @@ pub async fn run_idle(options: &IdleOptions) -> Result<Report, Error> {
         rate_per_s: 1,
         messages: 1,
         payload_bytes: crate::payload::PAYLOAD_BYTES_MIN,
+        tracing: Tracing::Silent,
     };
     plan.check()?;
     descriptors::make_room_for(plan.sockets)?;
@@ -174,6 +177,7 @@ async fn run_load(
         rate_per_s: options.rate_per_s,
         messages: (f64::from(options.rate_per_s) * seconds).round() as u64,
         payload_bytes: options.payload_bytes,
+        tracing: options.tracing,
     };
     plan.check()?;
     descriptors::make_room_for(plan.sockets)?;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use meridian_bench::floor::Floor;
 use meridian_bench::{
-    Error, IdleOptions, LoadOptions, Processes, Report, Target, run_fanout, run_idle, run_unicast,
+    Error, IdleOptions, LoadOptions, Processes, Report, Target, Tracing, run_fanout, run_idle,
+    run_unicast,
 };
 use meridian_local::{NatsServer, NatsServerOptions, PortBlock, find_nats_server};
 
@@ -74,6 +75,7 @@ fn options(target: Target, server: Option<u32>) -> LoadOptions {
         duration: Duration::from_millis(400),
         payload_bytes: 128,
         receiver_threads: 2,
+        tracing: Tracing::Silent,
     }
 }
 
@@ -101,6 +103,15 @@ async fn nats_server_delivers_everything_once_and_its_cost_is_seen() {
     assert_complete(&fanout);
     assert!(fanout.server.is_some() && fanout.memory.is_some());
     assert_complete(&run_unicast(&options).await.unwrap());
+}
+
+#[tokio::test]
+async fn messages_that_say_something_of_their_trace_are_counted_like_others() {
+    let nats = Nats::start().await;
+    for tracing in [Tracing::Unsampled, Tracing::Every(2)] {
+        let options = LoadOptions { tracing, ..options(nats.target("edge:edge"), None) };
+        assert_complete(&run_fanout(&options).await.unwrap());
+    }
 }
 
 #[tokio::test]

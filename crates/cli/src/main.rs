@@ -14,6 +14,7 @@ mod signals;
 mod target;
 mod template;
 mod terminal;
+mod waterfall;
 
 use clap::Parser;
 use exit::Error;

@@ -12,10 +12,12 @@ use crate::pending::Effect;
 use crate::resume::{Beginning, Tracker};
 use crate::subscription::{Closer, Subscription};
 use crate::writer::{self, Call};
-use meridian_proto::command::{Ack, Body, Command, Connect, History, Publish, Request, Subscribe};
+use meridian_proto::command::{
+    Ack, Body, Command, Connect, History, Publish, Receipt, Request, Subscribe,
+};
 use meridian_proto::item::{ConnectReply, HistoryReply, PublishReply, Reply, RequestReply};
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::timeout;
 
@@ -138,11 +140,28 @@ impl Client {
         mut options: PublishOptions,
     ) -> Result<(), Error> {
         options.ack = None;
-        let command = Command { id: None, body: publish(subject, payload, options) };
+        self.send_unanswered(&Command { id: None, body: publish(subject, payload, options) }).await
+    }
+
+    async fn send_unanswered(&self, command: &Command) -> Result<(), Error> {
         let codec = self.link.pending.codec;
-        let part = writer::part_within(codec, &command, self.connected.limits.frame)?;
+        let part = writer::part_within(codec, command, self.connected.limits.frame)?;
         let ended = |_| writer::ended(&self.link.pending);
         self.link.commands.send(part).await.map_err(ended)
+    }
+
+    /// Tells the edge that a message has arrived whose [`Message::tp`] is `tp`, for its trace.
+    /// Waits only for room in the queue.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] or [`Error::TooLarge`].
+    ///
+    /// [`Message::tp`]: meridian_proto::item::Message::tp
+    pub async fn receipt(&self, tp: &str, at: SystemTime, took: Duration) -> Result<(), Error> {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let at = us(at.duration_since(UNIX_EPOCH).unwrap_or_default());
+        let body = Body::Receipt(Receipt { tp: tp.to_owned(), at, took: us(took) });
+        self.send_unanswered(&Command { id: None, body }).await
     }
 
     /// Publishes one message and waits for one answer, at most `within` (1 ms to 60 s).
@@ -156,10 +175,24 @@ impl Client {
         payload: PayloadBuf,
         within: Duration,
     ) -> Result<RequestReply, Error> {
+        self.request_below(subject, payload, within, None).await
+    }
+
+    /// [`Client::request`] below the caller's span: `tp` is its `traceparent`.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn request_below(
+        &self,
+        subject: &str,
+        payload: PayloadBuf,
+        within: Duration,
+        tp: Option<String>,
+    ) -> Result<RequestReply, Error> {
         let (d, t, b) = payload.into_spelling();
         let timeout = Some(u64::try_from(within.as_millis()).unwrap_or(u64::MAX));
         let s = subject.to_owned();
-        let body = Body::Request(Request { s, d, t, b, timeout, ..Request::default() });
+        let body = Body::Request(Request { s, d, t, b, timeout, tp, ..Request::default() });
         match self.call(body, Effect::Nothing, within.saturating_add(REQUEST_SLACK)).await? {
             Reply::Request(reply) => Ok(reply),
             other => Err(unexpected(&other)),

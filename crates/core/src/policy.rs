@@ -31,6 +31,30 @@ pub struct SessionLimits {
     pub commands_per_second: u32,
     /// Commands that may come at once.
     pub commands_burst: u32,
+    /// Messages that may be published a second; 0: as many as commands.
+    pub publishes_per_second: u32,
+    /// Bytes of them a second.
+    pub publish_bytes_per_second: u32,
+}
+
+/// How many seconds' worth of published bytes may come at once.
+const PUBLISH_BYTES_BURST_S: u32 = 4;
+
+impl SessionLimits {
+    /// Messages that may be published a second, and at once.
+    #[must_use]
+    pub fn publishes(&self) -> (u32, u32) {
+        match self.publishes_per_second {
+            0 => (self.commands_per_second, self.commands_burst),
+            rate => (rate, rate.saturating_mul(2)),
+        }
+    }
+
+    /// Bytes that may be published at once.
+    #[must_use]
+    pub fn publish_bytes_burst(&self) -> u32 {
+        self.publish_bytes_per_second.saturating_mul(PUBLISH_BYTES_BURST_S)
+    }
 }
 
 impl Default for SessionLimits {
@@ -40,6 +64,8 @@ impl Default for SessionLimits {
             filters_max: limits::FILTERS_MAX,
             commands_per_second: limits::COMMANDS_PER_SECOND,
             commands_burst: limits::COMMANDS_BURST,
+            publishes_per_second: 0,
+            publish_bytes_per_second: limits::PUBLISH_BYTES_PER_SECOND,
         }
     }
 }

@@ -3,9 +3,12 @@
 //! A connection has no session until its `connect` succeeded: `greet` makes one. Commands go in,
 //! effects come out, and the edge performs them.
 
+#[cfg(test)]
+mod limit_tests;
 mod on_connect;
 mod on_history;
 mod on_publish;
+mod on_receipt;
 mod on_request;
 mod on_subscribe;
 mod outbound;
@@ -15,15 +18,20 @@ mod tests;
 
 pub use on_connect::{Credentials, Greeting, greet};
 pub use on_history::{HistoryPage, HistoryPlace};
+use on_receipt::on_receipt;
 pub use outbound::Outbound;
 pub use start::{From, Recover, Start};
 
 use crate::interest::{Interest, Wishes};
-use crate::permission::{Grant, Verb, Verdict};
+use crate::limit::Limit;
+use crate::memory::Pressure;
+use crate::permission::{Grant, Identity, Verb, Verdict};
 use crate::policy::Policy;
-use crate::rate::TokenBucket;
+use crate::rate::{ByteLevel, TokenBucket};
+use crate::trace::Sender;
 use meridian_proto::command::{Body, Command, Unsubscribe};
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
+use meridian_proto::trace::TraceContext;
 use meridian_proto::{ErrorCode, Filter, Subject};
 
 /// Owned by its connection. Small, because there are many.
@@ -39,6 +47,8 @@ pub struct Session {
     /// Control frames have a budget of their own: the pong that answers a heartbeat must not fail
     /// for a client that has just spent its commands.
     controls: TokenBucket,
+    publishes: TokenBucket,
+    publish_bytes: ByteLevel,
     ping_s: u16,
     mesh_notices: MeshNotices,
 }
@@ -59,6 +69,8 @@ pub enum Effect {
     Nothing,
     /// Send this item.
     Send(Item),
+    /// A limit was reached: count it, and send this item.
+    Over(Limit, Item),
     /// Join the interest table, and answer when the interest is proven.
     Subscribe {
         /// The command to answer.
@@ -94,6 +106,15 @@ pub enum Effect {
     },
     /// Read a page of what is stored, and answer with it.
     History(HistoryPage),
+    /// A traced message has arrived at the client.
+    Receipt {
+        /// What the message said of its trace.
+        context: TraceContext,
+        /// When, in µs since 1970 by the client's clock.
+        at_us: u64,
+        /// How long the client took for it, in µs.
+        took_us: u64,
+    },
 }
 
 /// What proves that a publish arrived.
@@ -114,6 +135,42 @@ pub struct Moment<'a> {
     pub now_ms: u64,
     /// The NATS servers' limit in bytes, or `None` while there is no connection.
     pub payload_bytes_max: Option<usize>,
+    /// Whether the edge's memory for slow clients has room.
+    pub pressure: Pressure,
+}
+
+/// Why a command is not carried out.
+#[derive(Debug)]
+struct Refusal {
+    failure: Failure,
+    /// The limit that was reached, if it was one.
+    limit: Option<Limit>,
+}
+
+impl std::convert::From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { failure, limit: None }
+    }
+}
+
+impl Refusal {
+    fn over(limit: Limit, failure: Failure) -> Self {
+        Self { failure, limit: Some(limit) }
+    }
+
+    /// A rate is spent: so many ms until there is more.
+    fn later(limit: Limit, msg: impl Into<String>, after_ms: u64) -> Self {
+        let failure = Failure::new(ErrorCode::TooManyRequests, msg);
+        Self::over(limit, Failure { after_ms: Some(after_ms), ..failure })
+    }
+
+    fn effect(self, id: Option<u32>) -> Effect {
+        let item = Item::Error(id, self.failure);
+        match self.limit {
+            Some(limit) => Effect::Over(limit, item),
+            None => Effect::Send(item),
+        }
+    }
 }
 
 impl Session {
@@ -179,28 +236,50 @@ impl Session {
     ) -> Effect {
         let id = command.id;
         if let Err(failure) = self.spend(moment) {
-            return Effect::Send(Item::Error(id, failure));
+            return Effect::Over(Limit::Commands, Item::Error(id, failure));
         }
-        let decided = match command.body {
+        if makes_work(&command.body) && moment.pressure >= Pressure::Refuse {
+            let msg = "this edge is short of memory for slow clients";
+            return Refusal::later(Limit::Memory, msg, AFTER_PRESSURE_MS).effect(id);
+        }
+        let decided: Result<Effect, Refusal> = match command.body {
             Body::Heartbeat => Ok(Effect::Nothing),
-            Body::Connect(_) => Err(Failure::new(ErrorCode::BadRequest, "already connected")),
+            Body::Connect(_) => {
+                Err(Failure::new(ErrorCode::BadRequest, "already connected").into())
+            }
             Body::Subscribe(body) => self.on_subscribe(id, body, interest, moment),
-            Body::Unsubscribe(body) => self.on_unsubscribe(id, body),
+            Body::Unsubscribe(body) => self.on_unsubscribe(id, body).map_err(Refusal::from),
             Body::Publish(body) => self.on_publish(id, body, moment),
             Body::Request(body) => self.on_request(id, body, moment),
-            Body::History(body) => self.on_history(id, body, moment),
+            Body::History(body) => self.on_history(id, body, moment).map_err(Refusal::from),
+            Body::Receipt(body) => on_receipt(id, &body).map_err(Refusal::from),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
-                Err(failure.hint("this edge serves ephemeral namespaces only"))
+                Err(failure.hint("this edge serves ephemeral namespaces only").into())
             }
         };
-        decided.unwrap_or_else(|failure| Effect::Send(Item::Error(id, failure)))
+        decided.unwrap_or_else(|refusal| refusal.effect(id))
+    }
+
+    /// Who the client is, if it had to say so.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.grant.as_ref().map(|grant| &grant.identity)
     }
 
     /// When the session ends unless its token is renewed, in s of Unix time.
     #[must_use]
     pub fn expires_at_s(&self) -> Option<u64> {
         self.grant.as_ref().map(|grant| grant.expires_at_s)
+    }
+
+    /// Whether what the client sends is to be followed, by its token.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        match &self.grant {
+            Some(grant) if grant.is_followed => Sender::Followed,
+            Some(_) | None => Sender::Plain,
+        }
     }
 
     /// Whether the token allows every subject of a filter. The namespace has been asked.
@@ -237,6 +316,21 @@ impl Session {
         })
     }
 
+    /// Takes one message of so many bytes from what the client may publish.
+    fn spend_publish(&mut self, bytes: usize, moment: &Moment<'_>) -> Result<(), Refusal> {
+        let limits = &moment.policy.limits;
+        let (rate, burst) = limits.publishes();
+        self.publishes.take(rate, burst, moment.now_ms).map_err(|after_ms| {
+            let msg = format!("over {rate} messages a second");
+            Refusal::later(Limit::Publishes, msg, after_ms)
+        })?;
+        let (rate, burst) = (limits.publish_bytes_per_second, limits.publish_bytes_burst());
+        self.publish_bytes.spend(bytes, rate, burst, moment.now_ms).map_err(|after_ms| {
+            let msg = format!("over {rate} bytes of messages a second");
+            Refusal::later(Limit::PublishBytes, msg, after_ms)
+        })
+    }
+
     fn on_unsubscribe(&mut self, id: Option<u32>, body: Unsubscribe) -> Result<Effect, Failure> {
         let Some(position) = self.subscriptions.iter().position(|held| *held == body.i) else {
             return Err(Failure::new(ErrorCode::BadRequest, "no such subscription"));
@@ -248,6 +342,15 @@ impl Session {
         };
         Ok(Effect::Unsubscribe(body.i, Item::Reply(id, Reply::Unsubscribe)))
     }
+}
+
+/// When a command is worth another try that was refused for want of memory, in ms: slow clients
+/// read on, or are closed, within seconds.
+const AFTER_PRESSURE_MS: u64 = 2_000;
+
+/// Whether a command makes the edge hold, or send, more than before.
+fn makes_work(body: &Body) -> bool {
+    matches!(body, Body::Subscribe(_) | Body::Publish(_) | Body::Request(_) | Body::History(_))
 }
 
 /// A verdict as a client is told it: the hint names the rule.

@@ -1,7 +1,9 @@
-//! The admin listener: `/healthz` (the process lives), `/readyz` (clients may come), `/stats`.
+//! The admin listener: `/healthz` (the process lives), `/readyz` (clients may come), `/stats`, and
+//! `/metrics` for Prometheus.
 //! Unauthenticated and for operators only; by default on loopback.
 
 use crate::copies::CopiesReport;
+use crate::metrics::Metrics;
 use crate::shard::{Orders, Report};
 use crate::small_server::SmallServer;
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use meridian_telemetry::metrics::prometheus;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -25,6 +28,7 @@ pub(crate) struct Admin {
     reports: Vec<Arc<Report>>,
     orders: watch::Receiver<Orders>,
     copies: watch::Receiver<CopiesReport>,
+    metrics: Metrics,
 }
 
 /// Serves until the edge ends.
@@ -42,8 +46,9 @@ impl Admin {
         reports: Vec<Arc<Report>>,
         orders: watch::Receiver<Orders>,
         copies: watch::Receiver<CopiesReport>,
+        metrics: Metrics,
     ) -> Self {
-        Self { reports, orders, copies }
+        Self { reports, orders, copies, metrics }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -54,13 +59,17 @@ impl Admin {
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => self.ready(),
             "/stats" => self.stats(),
-            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /stats\n"),
+            "/metrics" => self.metrics(),
+            _ => text(StatusCode::NOT_FOUND, "here are /healthz, /readyz, /stats and /metrics\n"),
         }
     }
 
     fn ready(&self) -> Response<Full<Bytes>> {
         if self.orders.borrow().drain.is_some() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        }
+        if self.orders.borrow().moving.is_some() {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "clients are sent elsewhere\n");
         }
         if !self.reports.iter().all(|report| report.is_nats_connected()) {
             return text(StatusCode::SERVICE_UNAVAILABLE, "no connection to NATS\n");
@@ -77,11 +86,20 @@ impl Admin {
             "degraded": self.orders.borrow().mesh.degraded,
             "namespaces": copies.namespaces,
             "meta_leader": copies.meta_leader,
+            "moving": self.orders.borrow().moving.is_some(),
             "draining": self.orders.borrow().drain.is_some(),
             "numbers": numbers,
         });
         let mut response = Response::new(Full::from(format!("{body}\n")));
         let content_type = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        response
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let body = prometheus::text(&self.metrics.snapshot());
+        let mut response = Response::new(Full::from(body));
+        let content_type = HeaderValue::from_static(prometheus::CONTENT_TYPE);
         response.headers_mut().insert(header::CONTENT_TYPE, content_type);
         response
     }

@@ -4,17 +4,26 @@
 //! sections are documented here; `config/edge.toml` at the top of the tree shows them all.
 
 mod check;
+mod limits;
 mod load;
+mod metrics;
+mod nats;
+mod proxies;
 #[cfg(test)]
 mod tests;
+mod tracing;
 
 pub(crate) use check::is_name;
+pub use limits::LimitsSection;
 pub use load::ConfigErrors;
+pub use metrics::{MetricsSection, OtlpProtocol};
+pub use nats::NatsSection;
+pub use proxies::ClientAddress;
+pub use tracing::TracingSection;
 
 use crate::auth::{Authenticator, KeyAlgorithm};
-use meridian_core::{Policy, SessionLimits};
+use meridian_core::Policy;
 use meridian_nats::streams::DurableNamespace;
-use meridian_proto::limits;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,6 +48,10 @@ pub struct Config {
     pub drain: DrainSection,
     /// How it logs.
     pub log: LogSection,
+    /// Which messages are traced.
+    pub tracing: TracingSection,
+    /// What it is measured against, and where metrics go.
+    pub metrics: MetricsSection,
     /// The demo page.
     pub demo: DemoSection,
     /// What is reachable at all.
@@ -52,6 +65,9 @@ pub struct EdgeSection {
     /// Unique in the mesh; letters, digits, `-` and `_`, at most 64.
     #[serde(deserialize_with = "load::text")]
     pub id: String,
+    /// The public WebSocket URL of this edge, as other regions' clients are sent to it. Empty: the
+    /// address that it listens on.
+    pub url: String,
     /// The region it serves; letters, digits, `-` and `_`, at most 64.
     #[serde(deserialize_with = "load::text")]
     pub region: String,
@@ -77,15 +93,10 @@ pub struct ListenSection {
     /// with `:port` where it is not the default, or `*` for all. In `dev` mode loopback origins may
     /// too.
     pub origins: Vec<String>,
-}
-
-/// The region's NATS servers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NatsSection {
-    /// `nats://user:password@host:port`, in order of preference. Only these are used: addresses
-    /// that servers gossip would lead an edge out of its region.
-    pub servers: Vec<String>,
+    /// Where a client's address stands, for limits by address.
+    pub client_address: ClientAddress,
+    /// Whose word for it is taken: addresses and blocks of them.
+    pub trusted_proxies: Vec<String>,
 }
 
 /// The other regions.
@@ -148,41 +159,6 @@ pub enum AuthMode {
     Dev,
     /// By a signed token in `connect`.
     Token,
-}
-
-/// What one client, and all of them together, may use.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsSection {
-    /// Connections of the whole edge.
-    pub connections_max: usize,
-    /// Connections of the whole edge that have not finished their upgrade.
-    pub handshakes_max: usize,
-    /// From accept to a successful `connect`, in ms.
-    pub handshake_ms: u64,
-    /// Request head, in ms and, below, bytes.
-    pub header_read_ms: u64,
-    /// Largest request head, in bytes, at least 8,192.
-    pub header_bytes_max: usize,
-    /// Largest client message, all fragments together, in bytes.
-    pub message_bytes_max: usize,
-    /// Most fragments of a client message.
-    pub fragments_max: u32,
-    /// Filters of one connection.
-    pub filters_max: usize,
-    /// Commands a second of one connection.
-    pub commands_per_second: u32,
-    /// Commands of one connection at once.
-    pub commands_burst: u32,
-    /// Bytes that may wait for one slow client.
-    pub outbox_bytes_max: usize,
-    /// How long a slow client's socket may take nothing, in ms.
-    pub write_stall_ms: u64,
-    /// Kernel send buffer of one connection, in bytes: bounds what a client that does not read
-    /// can pin.
-    pub send_buffer_bytes: usize,
-    /// How long a filter outlives its last subscriber, in ms.
-    pub interest_linger_ms: u64,
 }
 
 /// How the edge stops.
@@ -377,12 +353,7 @@ impl Config {
             version: env!("CARGO_PKG_VERSION").into(),
             alternates: self.edge.alternates.clone(),
             namespaces: check::namespaces(&self.namespaces, &self.edge.region).unwrap_or_default(),
-            limits: SessionLimits {
-                message_bytes_max: self.limits.message_bytes_max,
-                filters_max: self.limits.filters_max,
-                commands_per_second: self.limits.commands_per_second,
-                commands_burst: self.limits.commands_burst,
-            },
+            limits: self.limits.of_session(),
         }
     }
 
@@ -397,6 +368,15 @@ impl Config {
         }
     }
 
+    /// Where clients of other regions are sent to reach this edge.
+    #[must_use]
+    pub(crate) fn public_url(&self) -> String {
+        if self.edge.url.is_empty() {
+            return format!("ws://{}/v1/ws", self.listen.public);
+        }
+        self.edge.url.clone()
+    }
+
     /// How many shards to run.
     #[must_use]
     pub fn shard_count(&self) -> usize {
@@ -409,7 +389,13 @@ impl Config {
 
 impl Default for EdgeSection {
     fn default() -> Self {
-        Self { id: "edge-1".into(), region: "local".into(), shards: 0, alternates: Vec::new() }
+        Self {
+            id: "edge-1".into(),
+            url: String::new(),
+            region: "local".into(),
+            shards: 0,
+            alternates: Vec::new(),
+        }
     }
 }
 
@@ -421,13 +407,9 @@ impl Default for ListenSection {
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),
             origins: Vec::new(),
+            client_address: ClientAddress::Socket,
+            trusted_proxies: Vec::new(),
         }
-    }
-}
-
-impl Default for NatsSection {
-    fn default() -> Self {
-        Self { servers: vec!["nats://127.0.0.1:4222".into()] }
     }
 }
 
@@ -446,27 +428,6 @@ impl Default for AuthSection {
             // Machines that synchronise their clocks differ by less than a second.
             clock_skew_s: 30,
             issuers: Vec::new(),
-        }
-    }
-}
-
-impl Default for LimitsSection {
-    fn default() -> Self {
-        Self {
-            connections_max: 15_000,
-            handshakes_max: 2_000,
-            handshake_ms: 10_000,
-            header_read_ms: 5_000,
-            header_bytes_max: 8 * 1024,
-            message_bytes_max: limits::CLIENT_MESSAGE_BYTES_MAX,
-            fragments_max: limits::FRAGMENTS_MAX,
-            filters_max: limits::FILTERS_MAX,
-            commands_per_second: limits::COMMANDS_PER_SECOND,
-            commands_burst: limits::COMMANDS_BURST,
-            outbox_bytes_max: limits::OUTBOX_BYTES_MAX,
-            write_stall_ms: 10_000,
-            send_buffer_bytes: 64 * 1024,
-            interest_linger_ms: 30_000,
         }
     }
 }

@@ -6,10 +6,15 @@
 
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
-use crate::shard::Orders;
+use crate::moving::Operators;
+use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlEvents, ControlOptions, subjects};
+use meridian_telemetry::metrics::instruments::{
+    CONTROL_CONNECTED, CONTROL_DROPPED, CONTROL_RECONNECTS,
+};
+use meridian_telemetry::metrics::{Published, Slots};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,9 +36,12 @@ pub(crate) async fn run(
     config: Arc<Config>,
     orders: watch::Sender<Orders>,
     report: watch::Sender<CopiesReport>,
+    shards: Vec<Arc<Report>>,
+    metrics: Arc<Published>,
 ) {
     loop {
-        let Err(error) = converse(&config, &orders, &report).await;
+        let Err(error) = converse(&config, &orders, &report, &shards, &metrics).await;
+        metrics.set(&CONTROL_CONNECTED, (), 0);
         warn!(%error, "control connection failed");
         sleep(RETRY).await;
     }
@@ -43,11 +51,11 @@ async fn converse(
     config: &Config,
     orders: &watch::Sender<Orders>,
     report: &watch::Sender<CopiesReport>,
+    shards: &[Arc<Report>],
+    metrics: &Published,
 ) -> Result<std::convert::Infallible, meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} control", config.edge.id),
         edge_id: config.edge.id.clone(),
     })
@@ -61,6 +69,9 @@ async fn converse(
     let (namespaces, region) = (config.durable_namespaces(), &config.edge.region);
     let looking = Watching::new(&control, &namespaces, region, orders, report).run();
     let mut looking = pin!(looking);
+    let mut told = ControlEvents::default();
+    let mut operators = Operators::listen(&control, config, orders, shards).await?;
+    let mut answering = pin!(operators.run());
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,11 +95,26 @@ async fn converse(
             }
             // Never ends; it is polled here so that it ends with the conversation.
             () = &mut looking => {}
+            // Ends with the connection, as the heartbeats do.
+            () = &mut answering => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
-            _ = check.tick() => if let Some(degraded) = watch.check(now_ms()) {
+            _ = check.tick() => {
+                measure(metrics, &control, &mut told);
+                if let Some(degraded) = watch.check(now_ms()) {
                 info!(?degraded, "regions that are not heard");
                 orders.send_modify(|orders| orders.mesh.degraded = degraded);
-            },
+            }},
         }
     }
+}
+
+/// Takes over what happened on the control connection since the last look.
+fn measure(metrics: &Published, control: &Control, told: &mut ControlEvents) {
+    let now = control.events();
+    metrics.set(&CONTROL_CONNECTED, (), u64::from(control.is_connected()));
+    // The first connection of a process is not one again.
+    let (before, after) = (told.connected.saturating_sub(1), now.connected.saturating_sub(1));
+    metrics.add(&CONTROL_RECONNECTS, (), after - before);
+    metrics.add(&CONTROL_DROPPED, (), now.dropped - told.dropped);
+    *told = now;
 }

@@ -43,17 +43,17 @@ pub(crate) struct CopiesReport {
 /// A durable namespace's copy in this region.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct CopyReport {
-    namespace: String,
+    pub(crate) namespace: String,
     copy: String,
     epoch: Option<String>,
     last_seq: Option<u64>,
-    lag: Option<u64>,
+    pub(crate) lag: Option<u64>,
     /// Since the mirror heard of home.
-    active_ms: Option<u64>,
+    pub(crate) active_ms: Option<u64>,
     /// Why it is not up to date, and for how long.
-    stale: Option<&'static str>,
+    pub(crate) stale: Option<&'static str>,
     stale_for_ms: Option<u64>,
-    readonly: bool,
+    pub(crate) readonly: bool,
     readonly_for_ms: Option<u64>,
 }
 

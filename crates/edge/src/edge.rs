@@ -7,8 +7,11 @@ use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
 use crate::error::Error;
+use crate::metrics::Metrics;
 use crate::page::Page;
+use crate::parties::Parties;
 use crate::shard::{self, Drain, Orders, Report, ShardOptions};
+use crate::spans::{self, Spans};
 use crate::tls::CertificateFiles;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
@@ -34,6 +37,8 @@ pub struct Edge {
     orders: watch::Sender<Orders>,
     reports: Vec<Arc<Report>>,
     shards: Vec<RunningShard>,
+    /// What the shards' spans come by, if they go anywhere.
+    spans: Option<Spans>,
 }
 
 struct RunningShard {
@@ -48,10 +53,10 @@ impl Edge {
     /// # Errors
     /// [`Error::Listen`] when a port is taken, [`Error::Tls`] when the certificate is no good,
     /// [`Error::Runtime`] when a thread cannot start.
-    pub fn start(config: Config) -> Result<Self, Error> {
-        let config = Arc::new(config);
+    pub fn start(mut config: Config) -> Result<Self, Error> {
         let policy = Arc::new(config.policy());
         let page = Arc::new(Page::new(&config));
+        let parties = Arc::new(Parties::new(&config.limits));
         let certificate = CertificateFiles::of(&config.listen);
         let admin_listener = listen(config.listen.admin, None)?;
         // Shards share the port, and so could another edge without anybody noticing: a listener
@@ -67,7 +72,12 @@ impl Edge {
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
         let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
         let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
+        // Where port 0 was asked for, clients are sent to what it became.
+        config.listen.public = public;
+        let config = Arc::new(config);
+        let (batches, spans) = spans::channel(&config).unzip();
         let mut edge = Self {
+            spans,
             public,
             admin: admin_listener.local_addr().map_err(Error::Runtime)?,
             admin_listener,
@@ -84,9 +94,11 @@ impl Edge {
                 config: Arc::clone(&edge.config),
                 policy: Arc::clone(&policy),
                 page: Arc::clone(&page),
+                parties: Arc::clone(&parties),
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
+                spans: batches.clone(),
             };
             edge.reports.push(report);
             edge.shards.push(spawn(options)?);
@@ -117,11 +129,20 @@ impl Edge {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let (copies, copies_seen) = watch::channel(CopiesReport::default());
         let (config, orders) = (Arc::clone(&self.config), self.orders.clone());
-        let control = tokio::spawn(control::run(config, orders, copies));
+        let (seen, ordered) = (copies_seen.clone(), self.orders.subscribe());
+        let metrics = Metrics::new(&self.config, self.reports.clone(), ordered, seen);
+        let shards = self.reports.clone();
+        let control = control::run(config, orders, copies, shards, metrics.control());
+        let control = tokio::spawn(control);
+        let load = tokio::spawn(metrics.clone().watch_load(Arc::clone(&self.config)));
+        let export = tokio::spawn(metrics.clone().export(Arc::clone(&self.config)));
+        let (config, spans) = (Arc::clone(&self.config), self.spans);
+        let tracing = spans.map(|spans| tokio::spawn(spans::run(config, spans)));
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
-        let admin = admin::Admin::new(self.reports.clone(), self.orders.subscribe(), copies_seen);
+        let orders = self.orders.subscribe();
+        let admin = admin::Admin::new(self.reports.clone(), orders, copies_seen, metrics);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
         let orders = self.orders.clone();
         let certificate = tokio::spawn(async move {
@@ -145,7 +166,12 @@ impl Edge {
             keys.abort();
         }
         admin.abort();
+        load.abort();
+        export.abort();
         certificate.abort();
+        if let Some(tracing) = tracing {
+            spans::finish(tracing).await;
+        }
         early.map_or(ended, Err)
     }
 }

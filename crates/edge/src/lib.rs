@@ -10,12 +10,18 @@ mod control;
 mod copies;
 mod edge;
 mod error;
+mod metrics;
+mod moving;
 mod page;
+mod parties;
+mod process;
 mod shard;
 mod small_server;
+mod spans;
 mod tls;
 
 pub use config::{Config, ConfigErrors};
 pub use edge::Edge;
 pub use error::Error;
+pub use moving::{Answered, Order};
 pub use small_server::SmallServer;

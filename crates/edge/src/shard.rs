@@ -17,41 +17,52 @@ mod guarded;
 mod handshake;
 mod http;
 mod leftover;
+mod memory;
+mod meters;
+mod mover;
 mod orders;
 mod proofs;
 mod pump;
 mod reader;
+mod refusal;
 mod report;
 mod requests;
+mod sending;
 mod sessions;
+mod shard_limits;
 mod sink;
 mod store;
+mod tracer;
 mod upstream;
 
 pub(crate) use connection::ConnectionKey;
-pub(crate) use orders::{Drain, Orders};
+pub(crate) use orders::{Drain, Move, Orders};
 pub(crate) use report::{Numbers, Report};
+pub(crate) use tracer::SpanBatches;
 
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::error::Error;
 use crate::page::Page;
+use crate::parties::Parties;
 use clock::Due;
 use connection::Connection;
 use durable::{Durables, Histories};
 use fanout::Batch;
 use forward::Forwards;
 use http::Origins;
+use meridian_core::rate::TokenBucket;
 use meridian_core::requests::Requests;
 use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
-use meridian_core::{Interest, Policy};
-use meridian_nats::{ConnectOptions, ServerUrl};
-use meridian_proto::guard::GuardLimits;
+use meridian_core::{Interest, Memory, Policy};
+use meridian_nats::ConnectOptions;
 use meridian_proto::item::Mesh;
 use meridian_proto::{CloseCode, Wire};
+use meters::Meters;
 use report::Counters;
 use sessions::Sessions;
+use shard_limits::{BURST_S, ShardLimits};
 use sink::Sink;
 use slab::Slab;
 use std::cell::{Cell, RefCell};
@@ -61,9 +72,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Gets;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::Instant;
 use tokio_rustls::rustls::ServerConfig;
+use tracer::Tracer;
 use upstream::Upstream;
 
 /// Where bytes of clients land first: larger than any usual burst of commands.
@@ -82,21 +94,12 @@ pub(crate) struct ShardOptions {
     pub(crate) config: Arc<Config>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) page: Arc<Page>,
+    pub(crate) parties: Arc<Parties>,
     pub(crate) listener: std::net::TcpListener,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) report: Arc<Report>,
-}
-
-/// The limits that a shard enforces, from the edge's limits.
-pub(crate) struct ShardLimits {
-    pub(crate) connections_max: usize,
-    pub(crate) handshakes_max: usize,
-    pub(crate) handshake_ms: u64,
-    pub(crate) header_read_ms: u64,
-    pub(crate) header_bytes_max: usize,
-    pub(crate) outbox_bytes_max: usize,
-    pub(crate) write_stall_ms: u64,
-    pub(crate) guard: GuardLimits,
+    /// Where spans go, if anywhere.
+    pub(crate) spans: Option<SpanBatches>,
 }
 
 /// Owned by its thread; every task of the thread holds it. Each cell has one writer at a time, and
@@ -106,6 +109,8 @@ pub(crate) struct Shard {
     pub(crate) policy: Arc<Policy>,
     pub(crate) limits: ShardLimits,
     pub(crate) page: Arc<Page>,
+    /// Who has how many connections, shared with the other shards.
+    pub(crate) parties: Arc<Parties>,
     pub(crate) connections: RefCell<Slab<Rc<Connection>>>,
     pub(crate) interest: RefCell<Interest<u32>>,
     pub(crate) requests: RefCell<Requests<ConnectionKey>>,
@@ -130,8 +135,20 @@ pub(crate) struct Shard {
     /// What verifies tokens, as last ordered.
     pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
     pub(crate) counters: Counters,
+    pub(crate) tracer: Tracer,
+    pub(crate) meters: Meters,
     /// Sockets that are not connections: not yet, or because they serve plain requests.
     pub(crate) handshakes: Cell<usize>,
+    /// Sockets that are being turned away.
+    pub(crate) refused: Cell<usize>,
+    /// Handshakes and resumes of this shard, by time.
+    pub(crate) handshake_rate: Cell<TokenBucket>,
+    pub(crate) resume_rate: Cell<TokenBucket>,
+    /// What waits for slow clients, see `memory`.
+    pub(crate) memory: Cell<Memory>,
+    pub(crate) is_shedding: Cell<bool>,
+    /// Where clients are sent, as last ordered, and the task that does it.
+    moving: RefCell<Option<(Move, JoinHandle<()>)>>,
     /// How TLS is served, as last ordered.
     pub(crate) tls: RefCell<Option<Arc<ServerConfig>>>,
     /// Whether sockets shall end after the request that they serve, and the call for it.
@@ -156,26 +173,30 @@ pub(crate) fn run(options: ShardOptions) -> Result<(), Error> {
 
 async fn serve(options: ShardOptions) -> Result<(), Error> {
     let ShardOptions { listener, mut orders, .. } = options;
-    let servers: Result<Vec<ServerUrl>, _> =
-        options.config.nats.servers.iter().map(|server| server.parse()).collect();
+    let servers = options.config.nats_servers()?;
     let name = format!("meridian edge {} shard {}", options.policy.node, options.index);
-    let connect = ConnectOptions::new(servers?, name);
+    let connect = ConnectOptions::new(servers, name);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Runtime)?;
     let shard = Rc::new(Shard::new(
         options.index,
         &options.config,
         options.policy,
         options.page,
+        options.parties,
         options.report,
+        options.spans,
     ));
     shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
     let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
     let clock = tokio::task::spawn_local(clock::run(Rc::clone(&shard)));
+    let lag = tokio::task::spawn_local(meters::watch_lag(Rc::clone(&shard)));
     let drain = orders::obey(&shard, &mut orders).await;
     drain::run(&shard, drain, &listening).await;
     clock.abort();
+    lag.abort();
     upstream.abort();
+    shard.tracer.hand_over();
     Ok(())
 }
 
@@ -185,26 +206,23 @@ impl Shard {
         config: &Config,
         policy: Arc<Policy>,
         page: Arc<Page>,
+        parties: Arc<Parties>,
         report: Arc<Report>,
+        spans: Option<SpanBatches>,
     ) -> Self {
-        let shards = config.shard_count();
-        let limits = ShardLimits {
-            connections_max: config.limits.connections_max.div_ceil(shards),
-            handshakes_max: config.limits.handshakes_max.div_ceil(shards),
-            handshake_ms: config.limits.handshake_ms,
-            header_read_ms: config.limits.header_read_ms,
-            header_bytes_max: config.limits.header_bytes_max,
-            outbox_bytes_max: config.limits.outbox_bytes_max,
-            write_stall_ms: config.limits.write_stall_ms,
-            guard: GuardLimits {
-                message_bytes_max: config.limits.message_bytes_max as u32,
-                fragments_max: config.limits.fragments_max,
-            },
-        };
+        let limits = ShardLimits::of(config);
+        let rate = |per_second: u32| TokenBucket::full(per_second.saturating_mul(BURST_S), 0);
         Self {
             index,
-            limits,
             page,
+            parties,
+            handshake_rate: Cell::new(rate(limits.handshakes_per_second)),
+            resume_rate: Cell::new(rate(limits.resumes_per_second)),
+            memory: Cell::new(Memory::new(limits.pending_bytes_max)),
+            moving: RefCell::default(),
+            is_shedding: Cell::new(false),
+            refused: Cell::new(0),
+            limits,
             connections: RefCell::default(),
             interest: RefCell::new(Interest::new(config.limits.interest_linger_ms)),
             requests: RefCell::default(),
@@ -224,6 +242,8 @@ impl Shard {
             mesh: RefCell::default(),
             authenticator: RefCell::default(),
             counters: Counters::default(),
+            tracer: Tracer::new(config, spans),
+            meters: Meters::new(config),
             handshakes: Cell::new(0),
             tls: RefCell::default(),
             is_ending: Cell::new(false),
@@ -256,6 +276,7 @@ impl Shard {
             policy: &self.policy,
             now_ms: self.now_ms(),
             payload_bytes_max: self.upstream.payload_bytes_max(),
+            pressure: self.memory.get().pressure(),
         }
     }
 
@@ -282,6 +303,7 @@ impl Shard {
             }
         }
         self.sessions.remove(connection);
+        connection.release(self);
         let mut connections = self.connections.borrow_mut();
         // Its place may be another's already.
         let held = connections.get(connection.key.index as usize);
@@ -322,6 +344,7 @@ impl Shard {
 
     pub(crate) fn count_close(&self, code: CloseCode) {
         self.counters.add_close(code);
+        self.meters.closed(code);
     }
 
     pub(crate) fn set_connected(&self, is_connected: bool) {

@@ -1,12 +1,12 @@
-//! One bounded HTTP GET on loopback: for nats-server's monitor and an edge's readiness.
+//! One bounded HTTP GET in a private network: for nats-server's monitor and an edge's readiness.
 //! Not a client for anything else: no TLS, no redirects, no chunked bodies.
 
+use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 
 /// A monitor on loopback answers in milliseconds; a paused process never does.
@@ -15,21 +15,27 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// `/gatewayz` of forty regions is some tens of kilobytes.
 const RESPONSE_BYTES_MAX: u64 = 1 << 20;
 
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+/// What came back.
+pub struct Response {
+    /// HTTP's status.
+    pub status: u16,
+    /// At most 1 MiB.
+    pub body: Vec<u8>,
 }
 
-/// Asks with HTTP/1.0, so that the end of the stream ends the body.
-pub(crate) async fn http_get(address: SocketAddr, path: &str) -> io::Result<Response> {
+/// Asks with HTTP/1.0, so that the end of the stream ends the body. 2 s at most.
+///
+/// # Errors
+/// When nothing comes that is an HTTP answer.
+pub async fn http_get(address: impl ToSocketAddrs + Display, path: &str) -> io::Result<Response> {
     timeout(TIMEOUT, exchange(address, path))
         .await
         .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 2 s")))
 }
 
-async fn exchange(address: SocketAddr, path: &str) -> io::Result<Response> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn exchange(address: impl ToSocketAddrs + Display, path: &str) -> io::Result<Response> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut answer).await?;

@@ -23,6 +23,7 @@ mod supercluster;
 
 pub use edge_process::EdgeProcess;
 pub use error::Error;
+pub use http_get::{Response, http_get};
 pub use link::{DELAY_MS_MAX, Link, LinkHandle};
 pub use mesh_ports::{EDGES_MAX, EdgePorts, MeshPorts, REGIONS_MAX, RegionPorts};
 pub use nats_config::{

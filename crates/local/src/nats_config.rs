@@ -76,6 +76,7 @@ accounts {{
   {ACCOUNT}: {{
     jetstream: enabled
     users: [ {app}, {edge} ]
+    msg_trace: {{ dest: "_mrd.trace.{region}", sampling: "100%" }}
   }}
 }}
 system_account: {SYSTEM_ACCOUNT}
@@ -174,6 +175,13 @@ mod tests {
         assert!(text.contains(r#"{ name: "ap", urls: ["nats://127.0.0.1:1062"] }"#), "{text}");
         assert!(text.contains("reject_unknown_cluster: true"), "{text}");
         assert!(text.contains(r#"advertise: "127.0.0.1:1005""#), "{text}");
+    }
+
+    #[test]
+    fn messages_with_a_sampled_traceparent_are_traced_by_the_servers() {
+        let text = render(&config());
+        let traced = r#"msg_trace: { dest: "_mrd.trace.eu", sampling: "100%" }"#;
+        assert!(text.contains(traced), "{text}");
     }
 
     #[test]

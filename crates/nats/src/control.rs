@@ -4,7 +4,8 @@
 //! receives comes this way. async-nats keeps the connection up by itself; this wrapper gives it the
 //! mesh's reconnect policy and keeps its types out of the other crates.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::Event;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
 use tracing::{debug, info, warn};
 
 use crate::backoff::jittered_ms;
@@ -40,6 +42,23 @@ pub struct Control {
     client: async_nats::Client,
     /// True once async-nats has closed for good. Written by its event callback only.
     is_closed: watch::Receiver<bool>,
+    events: Arc<EventCounts>,
+}
+
+/// What happened on a control connection since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ControlEvents {
+    /// Connections made, the first included.
+    pub connected: u64,
+    /// Times that async-nats dropped messages which were not taken fast enough.
+    pub dropped: u64,
+}
+
+/// Written by async-nats's event callback only.
+#[derive(Debug, Default)]
+struct EventCounts {
+    connected: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Control {
@@ -58,6 +77,8 @@ impl Control {
         let addresses: Vec<String> =
             options.servers.iter().map(ServerUrl::without_credentials).collect();
         let (closed, is_closed) = watch::channel(false);
+        let events = Arc::<EventCounts>::default();
+        let counts = Arc::clone(&events);
         let connect = async_nats::ConnectOptions::new()
             .name(options.name)
             .custom_inbox_prefix(format!("_INBOX_{}", options.edge_id))
@@ -70,8 +91,11 @@ impl Control {
             .subscription_capacity(defaults::CONTROL_MESSAGES_MAX)
             .reconnect_delay_callback(reconnect_delay())
             .event_callback(move |event| {
-                if event == Event::Closed {
-                    closed.send_replace(true);
+                match event {
+                    Event::Closed => drop(closed.send_replace(true)),
+                    Event::Connected => drop(counts.connected.fetch_add(1, Ordering::Relaxed)),
+                    Event::SlowConsumer(_) => drop(counts.dropped.fetch_add(1, Ordering::Relaxed)),
+                    _ => {}
                 }
                 async move { log(&event) }
             });
@@ -82,13 +106,25 @@ impl Control {
             }
             Credentials::Token(token) => connect.token(token),
         };
+        let connect = match options.servers.iter().find_map(ServerUrl::tls) {
+            Some(tls) => connect.tls_client_config(ClientConfig::clone(&tls.config())),
+            None => connect,
+        };
         // async-nats decodes no percent signs in a URL, so credentials go beside it, already
         // decoded.
         let client = connect
             .connect(addresses)
             .await
             .map_err(|_| Error::Address("async-nats cannot read the servers' addresses"))?;
-        Ok(Self { client, is_closed })
+        Ok(Self { client, is_closed, events })
+    }
+
+    /// What happened up to now.
+    pub fn events(&self) -> ControlEvents {
+        ControlEvents {
+            connected: self.events.connected.load(Ordering::Relaxed),
+            dropped: self.events.dropped.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether the connection stands at this moment.
@@ -131,6 +167,23 @@ impl Control {
         // The server answers an over-long line by closing, and async-nats would repeat it for ever.
         check_length(subject)?;
         let subscribed = self.client.subscribe(subject.to_owned()).await;
+        let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
+        Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
+    }
+
+    /// As [`Control::subscribe`], but of all who name the same group one gets each message.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn subscribe_in_turn(
+        &self,
+        subject: &str,
+        group: &str,
+    ) -> Result<impl Stream<Item = (String, Bytes)> + Send + Unpin + use<>, Error> {
+        check_subject("subject", subject, Wildcards::Allowed)?;
+        check_subject("queue group", group, Wildcards::Refused)?;
+        check_length(subject)?;
+        let subscribed = self.client.queue_subscribe(subject.to_owned(), group.to_owned()).await;
         let subscriber = subscribed.map_err(|error| Error::Control(error.to_string()))?;
         Ok(subscriber.map(|message| (message.subject.into_string(), message.payload)))
     }

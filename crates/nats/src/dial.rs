@@ -11,6 +11,9 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::error::Error;
 use crate::operation::Op;
@@ -18,6 +21,7 @@ use crate::options::ConnectOptions;
 use crate::reader::Reader;
 use crate::server_info::ServerInfo;
 use crate::server_url::{Credentials, ServerUrl};
+use crate::stream;
 use crate::writer::{Flush, Writer};
 
 /// Connects to one server. When this returns, the server has accepted the credentials and has
@@ -53,23 +57,62 @@ async fn handshake(
     let stream = TcpStream::connect((server.host(), server.port())).await?;
     // Commands are gathered before they are written, so waiting for more only adds delay.
     stream.set_nodelay(true)?;
-    let (read_half, write_half) = stream.into_split();
     let max_payload = Arc::new(AtomicUsize::new(crate::defaults::PAYLOAD_BYTES_MAX));
-    let mut reader = Reader::new(read_half, Arc::clone(&max_payload));
-    let mut writer = Writer::new(write_half, options.outgoing_bytes_max, max_payload);
+    let (read_side, mut write_side) = stream::plain(stream);
+    let mut reader = Reader::new(read_side, Arc::clone(&max_payload));
 
+    // The server speaks first, in clear; only then it is asked for TLS.
     let mut info = first_info(&mut reader, server).await?;
-    if info.tls_required {
-        return Err(refused(server, "it demands TLS, which is not supported yet"));
+    let is_encrypted = info.tls_required || server.demands_tls();
+    if is_encrypted {
+        let stream = start_tls(reader, write_side, server, &info).await?;
+        let (read_side, encrypted) = stream::encrypted(stream);
+        reader = Reader::new(read_side, Arc::clone(&max_payload));
+        write_side = encrypted;
     }
+    let mut writer = Writer::new(write_side, options.outgoing_bytes_max, max_payload);
     if !info.headers {
         return Err(refused(server, "it does not take headers; remove no_header_support"));
     }
-    writer.connect(&connect_json(server, options)?)?;
+    writer.connect(&connect_json(server, options, is_encrypted)?)?;
     writer.ping();
-    flush(&mut writer).await?;
-    await_pong(&mut reader, &mut writer, server, &mut info).await?;
+    let answered = async {
+        flush(&mut writer).await?;
+        await_pong(&mut reader, &mut writer, server, &mut info).await
+    };
+    answered.await.map_err(|error| tls_refusal(server, error))?;
     Ok((reader, writer, info))
+}
+
+/// Takes the connection over for TLS, once it is clear that both sides can.
+async fn start_tls(
+    reader: Reader,
+    write_side: stream::WriteSide,
+    server: &ServerUrl,
+    info: &ServerInfo,
+) -> Result<TlsStream<TcpStream>, Error> {
+    if !info.tls_required && !info.tls_available {
+        return Err(refused(server, "it offers no TLS, and its address here says tls://"));
+    }
+    let Some(tls) = server.tls() else {
+        return Err(refused(server, "it demands TLS; write tls:// and set nats.tls_ca"));
+    };
+    let name = ServerName::try_from(server.host().to_owned())
+        .map_err(|_| Error::Address("the host is no name that a certificate can have"))?;
+    let stream = stream::reunite(reader.into_side()?, write_side)?;
+    let connecting = TlsConnector::from(tls.config()).connect(name, stream);
+    connecting.await.map_err(|error| tls_refusal(server, error.into()))
+}
+
+/// rustls reports what is wrong with either certificate as invalid data; with TLS 1.3 the server's
+/// opinion of ours comes after the handshake.
+fn tls_refusal(server: &ServerUrl, error: Error) -> Error {
+    match error {
+        Error::Io(source) if source.kind() == io::ErrorKind::InvalidData => {
+            refused(server, &format!("TLS: {source}; check both certificates and their authority"))
+        }
+        error => error,
+    }
 }
 
 async fn first_info(reader: &mut Reader, server: &ServerUrl) -> Result<ServerInfo, Error> {
@@ -150,7 +193,11 @@ struct Connect<'a> {
     auth_token: Option<&'a str>,
 }
 
-fn connect_json(server: &ServerUrl, options: &ConnectOptions) -> Result<String, Error> {
+fn connect_json(
+    server: &ServerUrl,
+    options: &ConnectOptions,
+    is_encrypted: bool,
+) -> Result<String, Error> {
     let (user, pass, auth_token) = match server.credentials() {
         Credentials::None => (None, None, None),
         Credentials::UserPassword { user, password } => (Some(&**user), Some(&**password), None),
@@ -159,7 +206,7 @@ fn connect_json(server: &ServerUrl, options: &ConnectOptions) -> Result<String, 
     let connect = Connect {
         verbose: false,
         pedantic: false,
-        tls_required: false,
+        tls_required: is_encrypted,
         headers: true,
         no_responders: true,
         echo: true,

@@ -5,8 +5,19 @@
 pub enum Error {
     /// A server address that cannot be used. The message never repeats the address, which may hold
     /// a password.
-    #[error("invalid NATS server address: {0}; write nats://user:password@host:port")]
+    #[error(
+        "invalid NATS server address: {0}; write nats://user:password@host:port, or tls:// for TLS"
+    )]
     Address(&'static str),
+
+    /// A file of a certificate, a key or an authority that cannot be used.
+    #[error("{}: {reason}; TLS to NATS needs PEM files that fit together", path.display())]
+    Tls {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 
     /// The server could not be reached, or did not finish the handshake in time: try the next one.
     #[error(
@@ -20,7 +31,10 @@ pub enum Error {
     },
 
     /// The server knows us not. Another attempt with the same credentials will not help.
-    #[error("{server} refused the credentials: {message}; check the user and the password")]
+    #[error(
+        "{server} refused the credentials: {message}; check the user and the password, or the \
+         client certificate"
+    )]
     Unauthorized {
         /// The server's address, without its password.
         server: String,

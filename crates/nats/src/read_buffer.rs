@@ -57,6 +57,11 @@ impl ReadBuffer {
         &mut self.bytes[self.end..]
     }
 
+    /// Whether everything was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
     /// So many bytes were put into the space.
     pub(crate) fn filled(&mut self, count: usize) {
         let end = self.end + count;

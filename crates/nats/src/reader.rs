@@ -6,25 +6,23 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
-
 use crate::error::Error;
 use crate::operation::Op;
 use crate::read_buffer::ReadBuffer;
+use crate::stream::ReadSide;
 
 /// Owned by the shard's upstream task.
 #[derive(Debug)]
 pub struct Reader {
-    half: OwnedReadHalf,
+    side: ReadSide,
     buffer: ReadBuffer,
     /// The server's `max_payload`, shared with the writer: INFO may change it at any time.
     max_payload: Arc<AtomicUsize>,
 }
 
 impl Reader {
-    pub(crate) fn new(half: OwnedReadHalf, max_payload: Arc<AtomicUsize>) -> Self {
-        Self { half, buffer: ReadBuffer::new(), max_payload }
+    pub(crate) fn new(side: ReadSide, max_payload: Arc<AtomicUsize>) -> Self {
+        Self { side, buffer: ReadBuffer::new(), max_payload }
     }
 
     /// Waits for bytes and takes what is there with one read; gives their number. Cancel-safe:
@@ -34,12 +32,24 @@ impl Reader {
     /// # Errors
     /// [`Error::Closed`] when the server has closed the connection, [`Error::Io`] when it broke.
     pub async fn fill(&mut self) -> Result<usize, Error> {
-        let count = self.half.read(self.buffer.space()).await?;
+        let count = self.side.read(self.buffer.space()).await?;
         if count == 0 {
             return Err(Error::Closed);
         }
         self.buffer.filled(count);
         Ok(count)
+    }
+
+    /// The stream alone, for TLS to take over.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when the server has said more than it may before TLS: somebody between
+    /// could have put that there.
+    pub(crate) fn into_side(self) -> Result<ReadSide, Error> {
+        if self.buffer.is_empty() {
+            return Ok(self.side);
+        }
+        Err(Error::Protocol("more than INFO came before TLS"))
     }
 
     /// The next whole operation in the buffer; None means that [`Reader::fill`] is due.

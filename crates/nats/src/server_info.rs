@@ -36,6 +36,9 @@ pub struct ServerInfo {
     /// The server expects a TLS handshake next.
     #[serde(default)]
     pub tls_required: bool,
+    /// The server takes a TLS handshake next, and clear text too.
+    #[serde(default)]
+    pub tls_available: bool,
 }
 
 impl ServerInfo {

@@ -8,15 +8,21 @@ use std::str::FromStr;
 
 use crate::defaults;
 use crate::error::Error;
+use crate::tls::Tls;
 
 /// One server address: `nats://user:password@host:port`, `nats://token@host:port` or
-/// `nats://host:port`. User, password and token are percent-decoded; the port defaults to 4222.
+/// `nats://host:port`, or the same with `tls://`, which refuses a server without TLS. User,
+/// password and token are percent-decoded; the port defaults to 4222.
 /// `Display` and `Debug` never show a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     host: String,
     port: u16,
     credentials: Credentials,
+    /// Whether a server without TLS is refused.
+    demands_tls: bool,
+    /// What TLS is done with, once the configuration has told.
+    tls: Option<Tls>,
 }
 
 /// How a client names itself to a server.
@@ -51,14 +57,35 @@ impl ServerUrl {
         &self.credentials
     }
 
+    /// Whether the address is `tls://`.
+    pub fn demands_tls(&self) -> bool {
+        self.demands_tls
+    }
+
+    /// The same address with what TLS to it is done with.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// What TLS is done with; also to a `nats://` server that asks for it.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
     /// The address without any credentials, as `nats://host:port`.
     pub(crate) fn without_credentials(&self) -> String {
         let Self { host, port, .. } = self;
+        let scheme = self.scheme();
         if host.contains(':') {
-            format!("nats://[{host}]:{port}")
+            format!("{scheme}[{host}]:{port}")
         } else {
-            format!("nats://{host}:{port}")
+            format!("{scheme}{host}:{port}")
         }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.demands_tls { "tls://" } else { "nats://" }
     }
 }
 
@@ -68,13 +95,11 @@ impl FromStr for ServerUrl {
     fn from_str(text: &str) -> Result<Self, Error> {
         let (scheme, rest) =
             text.split_once("://").ok_or(Error::Address("the scheme is missing"))?;
-        match scheme {
-            "nats" => {}
-            "tls" | "wss" => {
-                return Err(Error::Address("TLS to NATS is not supported yet"));
-            }
-            _ => return Err(Error::Address("the scheme is not nats")),
-        }
+        let demands_tls = match scheme {
+            "nats" => false,
+            "tls" => true,
+            _ => return Err(Error::Address("the scheme is neither nats nor tls")),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#']) {
             return Err(Error::Address("a path, query or fragment has no meaning"));
@@ -84,22 +109,24 @@ impl FromStr for ServerUrl {
             None => (None, rest),
         };
         let (host, port) = host_and_port(authority)?;
-        Ok(Self { host: host.to_owned(), port, credentials: credentials(user_info)? })
+        let credentials = credentials(user_info)?;
+        Ok(Self { host: host.to_owned(), port, credentials, demands_tls, tls: None })
     }
 }
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let address = self.without_credentials();
-        let Some(authority) = address.strip_prefix("nats://") else {
+        let scheme = self.scheme();
+        let Some(authority) = address.strip_prefix(scheme) else {
             return formatter.write_str(&address);
         };
         match &self.credentials {
-            Credentials::None => write!(formatter, "nats://{authority}"),
+            Credentials::None => write!(formatter, "{scheme}{authority}"),
             Credentials::UserPassword { user, .. } => {
-                write!(formatter, "nats://{}:***@{authority}", user.escape_debug())
+                write!(formatter, "{scheme}{}:***@{authority}", user.escape_debug())
             }
-            Credentials::Token(_) => write!(formatter, "nats://***@{authority}"),
+            Credentials::Token(_) => write!(formatter, "{scheme}***@{authority}"),
         }
     }
 }
@@ -212,8 +239,17 @@ mod tests {
     }
 
     #[test]
+    fn tls_is_told_from_plain_and_shown() {
+        let url = parsed("tls://nats.eu:4333");
+        assert!(url.demands_tls() && !parsed("nats://nats.eu").demands_tls());
+        assert_eq!(url.to_string(), "tls://nats.eu:4333");
+    }
+
+    #[test]
     fn secrets_are_never_shown() {
-        for text in ["nats://edge:s3cret@host:1", "nats://s3cret@host:1"] {
+        for text in
+            ["nats://edge:s3cret@host:1", "tls://edge:s3cret@host:1", "nats://s3cret@host:1"]
+        {
             let url = parsed(text);
             let shown = format!("{url} {url:?} {:?}", url.credentials());
             assert!(!shown.contains("s3cret"), "{shown}");
@@ -224,7 +260,7 @@ mod tests {
     fn what_cannot_work_is_refused_without_repeating_it() {
         for text in [
             "host:4222",
-            "tls://u:s3cret@host",
+            "tls://u:s3cret@host:0",
             "wss://u:s3cret@host",
             "http://u:s3cret@host",
             "nats://u:s3cret@",

@@ -33,6 +33,24 @@ pub fn edge_commands(edge: &str, shard: usize) -> String {
     format!("_mrd.edge.{edge}.{shard}.cmd")
 }
 
+/// Every region's trace events of nats-server.
+pub const TRACE_EVENTS: &str = "_mrd.trace.*";
+
+/// Where the servers of a region publish their trace events: `msg_trace.dest` of the account.
+pub fn trace_events(region: &str) -> String {
+    format!("{INTERNAL_ROOT}.trace.{region}")
+}
+
+/// What operators ask of one edge.
+pub fn edge_orders(edge: &str) -> String {
+    format!("_mrd.edge.{edge}.op")
+}
+
+/// What operators ask of all edges of a region. Not below `_mrd.edge.`, where edges may publish.
+pub fn region_orders(region: &str) -> String {
+    format!("_mrd.ops.{region}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +66,10 @@ mod tests {
     #[test]
     fn every_internal_subject_begins_with_the_root() {
         let (retired, commands) = (retired("ORDERS_1"), edge_commands("e", 0));
+        let (edge, region) = (edge_orders("e"), region_orders("eu"));
+        for subject in [&edge, &region] {
+            assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
+        }
         for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu"), &retired, &commands] {
             assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
         }

@@ -8,18 +8,17 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use crate::command::{
     Publication, append_connect, append_publish, append_subscribe, append_unsubscribe,
 };
 use crate::defaults::OUTGOING_BYTES_KEPT;
 use crate::error::Error;
+use crate::stream::WriteSide;
 
 /// Owned by the shard; its tasks borrow it for one command at a time.
 #[derive(Debug)]
 pub struct Writer {
-    half: Arc<OwnedWriteHalf>,
+    side: WriteSide,
     outgoing: Vec<u8>,
     /// How much of `outgoing` the socket has taken.
     sent: usize,
@@ -39,12 +38,11 @@ pub enum Flush {
 
 impl Writer {
     pub(crate) fn new(
-        half: OwnedWriteHalf,
+        side: WriteSide,
         outgoing_bytes_max: usize,
         max_payload: Arc<AtomicUsize>,
     ) -> Self {
-        let half = Arc::new(half);
-        Self { half, outgoing: Vec::new(), sent: 0, outgoing_bytes_max, max_payload }
+        Self { side, outgoing: Vec::new(), sent: 0, outgoing_bytes_max, max_payload }
     }
 
     /// Appends SUB. The server has the interest when a PONG answers a later [`Writer::ping`].
@@ -115,7 +113,7 @@ impl Writer {
     /// [`Error::Closed`] or [`Error::Io`]: the connection is gone, and what was appended with it.
     pub fn try_flush(&mut self) -> Result<Flush, Error> {
         while !self.is_empty() {
-            match self.half.try_write(&self.outgoing[self.sent..]) {
+            match self.side.try_write(&self.outgoing[self.sent..]) {
                 Ok(0) => return Err(Error::Closed),
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -131,14 +129,17 @@ impl Writer {
         if self.outgoing.capacity() > OUTGOING_BYTES_KEPT {
             self.outgoing = Vec::new();
         }
-        Ok(Flush::Done)
+        match self.side.try_flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Flush::Blocked),
+            flushed => Ok(flushed.map(|()| Flush::Done)?),
+        }
     }
 
     /// Waits until the socket takes bytes again. Cancel-safe, and borrows nothing from the writer,
     /// so that others can append in the meantime.
     pub fn writable(&self) -> impl Future<Output = Result<(), Error>> + use<> {
-        let half = Arc::clone(&self.half);
-        async move { Ok(half.writable().await?) }
+        let writable = self.side.writable();
+        async move { Ok(writable.await?) }
     }
 
     /// Moves the rest to the front once it is the smaller part, so that each byte moves at most
@@ -174,9 +175,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
-        let (_, write_half) = near.unwrap().into_split();
+        let (_, side) = crate::stream::plain(near.unwrap());
         let max_payload = Arc::new(AtomicUsize::new(1024 * 1024));
-        (Writer::new(write_half, outgoing_bytes_max, max_payload), far.unwrap().0)
+        (Writer::new(side, outgoing_bytes_max, max_payload), far.unwrap().0)
     }
 
     #[tokio::test]

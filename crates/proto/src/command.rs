@@ -32,6 +32,8 @@ pub enum Body {
     Request(Request),
     /// Read a page of what is stored.
     History(History),
+    /// Tell the edge that a traced message has arrived.
+    Receipt(Receipt),
     /// A command of the protocol that this edge does not serve.
     Unserved(&'static str),
 }
@@ -214,6 +216,22 @@ pub struct History {
     /// Deliver `tp` on sampled messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trace: bool,
+}
+
+/// Tells that a traced message has arrived (`proto/PROTOCOL.md`, receipt). Never answered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The message's `tp`.
+    pub tp: String,
+    /// When it arrived, in µs since 1970 by the client's clock.
+    pub at: u64,
+    /// How long the client took for it, in µs.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub took: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Publish {

@@ -29,6 +29,10 @@ pub const COMMANDS_PER_SECOND: u32 = 50;
 /// Commands that a connection may send at once. Default; configurable.
 pub const COMMANDS_BURST: u32 = 100;
 
+/// Bytes that a connection may publish a second, and four times as many at once. Default;
+/// configurable.
+pub const PUBLISH_BYTES_PER_SECOND: u32 = 256 * 1024;
+
 /// Bytes that may wait for one slow client before its policy applies. Default; configurable.
 pub const OUTBOX_BYTES_MAX: usize = 256 * 1024;
 

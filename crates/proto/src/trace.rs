@@ -1,5 +1,11 @@
-//! W3C trace context as text: shape check and the sampled flag. Not for spans: the SDK that makes
-//! them is known to `meridian-telemetry` only.
+//! W3C trace context as text and as a value, and spans as plain values (`SpanRecord`), so that pure
+//! code can make them. Not for their export: the SDK is known to `meridian-telemetry` only.
+
+mod context;
+mod span;
+
+pub use context::{SpanId, TraceContext, TraceId};
+pub use span::{SpanKind, SpanRecord, SpanValue};
 
 /// Length of a version 00 `traceparent` (W3C Trace Context, section 3.2).
 pub const TRACEPARENT_BYTES: usize = 55;

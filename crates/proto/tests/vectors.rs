@@ -112,6 +112,7 @@ impl Meaning {
             Body::Publish(body) => Self::new(id, "publish", body, Some(body.content())),
             Body::Request(body) => Self::new(id, "request", body, Some(body.content())),
             Body::History(body) => Self::new(id, "history", body, None),
+            Body::Receipt(body) => Self::new(id, "receipt", body, None),
             Body::Unserved(name) => {
                 Self::new(id, "unserved", &serde_json::json!({ "command": name }), None)
             }
@@ -244,7 +245,7 @@ fn refusal(body: &Body) -> Option<ErrorCode> {
             .or_else(|| content_error(body.content().to_nats().err())),
         Body::Request(body) => subject_error(Subject::parse(&body.s).err())
             .or_else(|| content_error(body.content().to_nats().err())),
-        Body::Heartbeat | Body::Connect(_) | Body::Unsubscribe(_) => None,
+        Body::Heartbeat | Body::Connect(_) | Body::Unsubscribe(_) | Body::Receipt(_) => None,
     }
 }
 
@@ -478,6 +479,7 @@ fn the_limits_in_the_specification_are_those_of_the_source() {
         ("COMMANDS_PER_FRAME_MAX", limits::COMMANDS_PER_FRAME_MAX as u64),
         ("COMMANDS_PER_SECOND", u64::from(limits::COMMANDS_PER_SECOND)),
         ("COMMANDS_BURST", u64::from(limits::COMMANDS_BURST)),
+        ("PUBLISH_BYTES_PER_SECOND", u64::from(limits::PUBLISH_BYTES_PER_SECOND)),
         ("OUTBOX_BYTES_MAX", limits::OUTBOX_BYTES_MAX as u64),
         ("HEADERS_MAX", limits::HEADERS_MAX as u64),
         ("HEADER_BYTES_MAX", limits::HEADER_BYTES_MAX as u64),

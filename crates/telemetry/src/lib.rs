@@ -1,11 +1,15 @@
-//! The only crate that will know the OpenTelemetry SDK: logs now; spans, metrics and their export
-//! come with the telemetry issue, behind this same boundary.
+//! The only crate that knows the OpenTelemetry SDK: logs here, instruments in `metrics`, and
+//! spans and their export in `trace`.
 //!
 //! Not for: deciding what to log. Other crates use `tracing` and know nothing of its output.
 
+pub mod metrics;
+pub mod trace;
+
 use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +38,13 @@ pub enum Error {
 /// [`Error::Level`] and [`Error::Twice`].
 pub fn init(format: LogFormat, level: &str) -> Result<(), Error> {
     let filter = EnvFilter::try_new(level).map_err(|_| Error::Level(level.into()))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_span_events(FmtSpan::NONE);
-    let installed = match format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    let lines =
+        fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    installed.map_err(|_| Error::Twice)
+    // Each part has its own filter: what is logged does not decide what is traced.
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    subscriber.with(trace::bridge::layer()).try_init().map_err(|_| Error::Twice)
 }

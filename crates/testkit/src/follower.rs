@@ -5,7 +5,9 @@ use crate::checker::{Log, Observation};
 use crate::publisher::number_of;
 use crate::stage::{Orders, Stage};
 use fastrand::Rng;
-use meridian_client::{Client, Event, Options, ResumePoint, SubscribeOptions, Subscription};
+use meridian_client::{
+    Client, Event, Notice, Notices, Options, ResumePoint, SubscribeOptions, Subscription,
+};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +71,8 @@ pub struct Record {
     pub resumes: Vec<Resume>,
     /// Messages that came as a replay.
     pub replayed: usize,
+    /// How often an edge named another to go to.
+    pub sent: usize,
     /// Connections that the edge closed because it read too slowly.
     pub slow_closes: usize,
     /// Whether it saw the last message of its filter before it was told to give up.
@@ -89,6 +93,8 @@ pub struct Resume {
 enum End {
     /// It was sent away, or had stayed long enough.
     Left,
+    /// The edge named another edge to go to, which is now the first.
+    Sent,
     /// The edge was not to be reached, or the connection broke.
     Lost,
     /// Everything was seen.
@@ -111,6 +117,7 @@ impl Follower {
             highest: 0,
             resumes: Vec::new(),
             replayed: 0,
+            sent: 0,
             slow_closes: 0,
             is_complete: false,
         };
@@ -129,6 +136,7 @@ impl Follower {
             let end = self.visit(stage, &mut orders, record, &mut resume).await;
             match end {
                 End::Complete => return,
+                End::Sent => continue,
                 End::Left => sleep(Duration::from_millis(self.habit.offline_ms)).await,
                 End::Lost => sleep(Duration::from_millis(self.rng.u64(RETRY_WAIT_MS))).await,
             }
@@ -180,7 +188,16 @@ impl Follower {
             let live_ms = stage.now_ms();
             record.resumes.extend(began_ms.take().map(|began_ms| Resume { began_ms, live_ms }));
         }
-        let end = self.read(stage, orders, record, &mut subscription, &mut began_ms).await;
+        let mut notices = client.notices();
+        let end = tokio::select! { biased;
+            // Whoever is sent elsewhere goes there, with the position that it has by then.
+            url = sent_elsewhere(&mut notices) => {
+                self.urls[0] = url;
+                record.sent += 1;
+                End::Sent
+            }
+            end = self.read(stage, orders, record, &mut subscription, &mut began_ms) => end,
+        };
         *resume = subscription.resume_point().or(resume.take());
         if end == End::Lost && client.closed().await.code == 3003 {
             record.slow_closes += 1;
@@ -259,6 +276,18 @@ impl Follower {
             Event::Unsubscribed(end) => panic!("{}: {end:?}", self.name),
         }
     }
+}
+
+/// Waits until the edge names another edge to go to, or for ever.
+async fn sent_elsewhere(notices: &mut Notices) -> String {
+    while let Some(notice) = notices.next().await {
+        if let Notice::GoAway(goaway) = notice
+            && let Some(url) = goaway.server.into_iter().next()
+        {
+            return url;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Waits for a moment, or for ever.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod awaited;
+mod certified;
 pub mod checker;
 mod curl;
 mod durable;
@@ -12,7 +13,9 @@ mod liar;
 mod mesh;
 mod nemesis;
 mod numbered;
+mod otlp_receiver;
 mod process_mesh;
+mod programs;
 mod publisher;
 mod raw_nats;
 mod raw_socket;
@@ -20,11 +23,13 @@ mod round_robin;
 mod run;
 mod run_report;
 mod running_edge;
+mod scrape;
 mod stage;
 
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
 };
+pub use certified::certified_nats;
 pub use curl::{Answer, LineStream, curl};
 pub use durable::{ask, durable_namespace, subscribe_durable, with_orders};
 pub use follower::{Follower, Habit, Next, Record, Resume};
@@ -32,7 +37,9 @@ pub use liar::{Liar, Tongue};
 pub use mesh::{TestMesh, TestMeshOptions};
 pub use nemesis::{Fault, Nemesis, Struck};
 pub use numbered::{NumberedPublisher, Shown};
+pub use otlp_receiver::{Otlp, OtlpReceiver, StoredSpan};
 pub use process_mesh::{ProcessMesh, ProcessMeshOptions};
+pub use programs::program;
 pub use publisher::{Door, Patience, Publisher};
 pub use raw_nats::RawNats;
 pub use raw_socket::{RawSocket, ServerFrame};
@@ -40,6 +47,7 @@ pub use round_robin::RoundRobin;
 pub use run::{Outcome, Run};
 pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
+pub use scrape::Scrape;
 pub use stage::Stage;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! An edge inside the test's own process, on free ports.
 
 use crate::eventually;
+use crate::scrape::Scrape;
 use meridian_edge::config::{ClassName, NatsSection, SlowClientName};
 use meridian_edge::config::{
     DrainSection, EdgeSection, ListenSection, MeshSection, NamespaceSection,
@@ -31,7 +32,7 @@ pub fn config_for(id: &str, region: &str, regions: &[String], nats: &str) -> Con
             ..EdgeSection::default()
         },
         listen: ListenSection { public: loopback, admin: loopback, ..ListenSection::default() },
-        nats: NatsSection { servers: vec![nats.into()] },
+        nats: NatsSection { servers: vec![nats.into()], ..NatsSection::default() },
         mesh: MeshSection { regions: regions.to_vec(), ..MeshSection::default() },
         drain: DrainSection { window_ms: 300 },
         namespaces: vec![
@@ -118,6 +119,18 @@ impl RunningEdge {
     /// The numbers of `/stats`.
     pub async fn stats(&self) -> serde_json::Value {
         serde_json::from_str(&self.get("/stats").await.1).unwrap()
+    }
+
+    /// Where operators look.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// What `/metrics` says, at most a second old.
+    pub async fn metrics(&self) -> Scrape {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200, "{text}");
+        Scrape::parse(&text)
     }
 
     /// One of the numbers of `/stats`, at most a second old.

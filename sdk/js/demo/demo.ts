@@ -16,6 +16,7 @@ import { Playground } from "./playground.ts";
 import { Probe } from "./probe.ts";
 import { Publisher } from "./publisher.ts";
 import { Steering } from "./steer.ts";
+import { Waterfall } from "./waterfall.ts";
 import { askMesh, type Region, type Told } from "./told.ts";
 
 /** How often the figures are written anew: fast enough to look live, slow enough to be read. */
@@ -30,6 +31,7 @@ class Demo {
   private readonly orders: Orders;
   private readonly playground: Playground;
   private readonly publisher: Publisher;
+  private readonly waterfall = new Waterfall();
   private readonly all = new Latencies();
   private readonly byRegion = new Map<string, Latencies>();
   private readonly control: Control | undefined;
@@ -69,10 +71,12 @@ class Demo {
     this.region = regions.find(({ name }) => name === told.here) ?? (regions[0] as Region);
     const others = regions.filter((region) => region !== this.region);
     const urls = [this.region, ...others].map(({ ws }) => ws);
-    this.mesh = connect(urls, { name: "demo page", transport: this.steering.dial });
+    const trace = (): string | undefined => this.waterfall.parent;
+    this.mesh = connect(urls, { name: "demo page", transport: this.steering.dial, trace });
     this.mesh.on("state", () => this.show());
     this.orders.follow(this.mesh);
     this.playground.follow(this.mesh);
+    this.waterfall.follow(this.mesh);
     this.publisher.showCommands();
     setInterval(() => this.show(), SHOW_MS);
   }

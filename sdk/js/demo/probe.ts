@@ -5,7 +5,9 @@
  */
 
 import { connect, type Mesh, webSocket } from "../src/index.ts";
+import { traced } from "../src/trace.ts";
 import type { Region } from "./told.ts";
+import { TRACED } from "./waterfall.ts";
 
 /** How often each probe publishes. */
 const PULSE_MS = 1_000;
@@ -55,6 +57,8 @@ export class Probe {
       this.arrived(from, performance.now() - at);
     };
     this.mesh.subscribe<Pulse>(this.subject, { onMessage, onGap, onError: onGap });
+    // What the page has traced ends its way here, in every region.
+    this.mesh.subscribe(TRACED, { ...traced(this.mesh, () => {}), onGap, onError: onGap });
     const timer = setInterval(() => this.pulse(), PULSE_MS);
     this.stopTimer = () => clearInterval(timer);
   }

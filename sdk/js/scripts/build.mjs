@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const ENTRIES = ["index", "pb", "fallback", "shared", "react"];
+const ENTRIES = ["index", "pb", "fallback", "shared", "react", "trace"];
 
 rmSync("dist", { recursive: true, force: true });
 const options = {

@@ -75,6 +75,7 @@ export interface Command {
   publish?: Publish;
   request?: Publish & { timeout?: number };
   history?: HistoryQuery;
+  receipt?: { tp: string; at: number; took: number };
 }
 
 export interface ConnectReply {

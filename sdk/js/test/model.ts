@@ -226,6 +226,7 @@ export class Connection {
       const stored = { ack: "stream", stream: "ORDERS_1", q: this.world.last, dup: false };
       return reply({ publish: isDurable ? stored : { ack: "edge" } });
     }
+    if (command.receipt) return;
     if (command.request) return reply({ request: { t: "hi" } });
     if (command.history) {
       const { f, after, limit = 100 } = command.history;

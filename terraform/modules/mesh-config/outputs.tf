@@ -28,13 +28,13 @@ output "edges" {
 }
 
 output "certificates" {
-  description = "What an authority has to issue. `ca`: peers-ca or clients-ca; `usage`: server, client or both; `names`: DNS names and addresses."
+  description = "What an authority has to issue, by <directory>/<file> below a place for certificates. `ca`: peers-ca or clients-ca; `usage`: server, client or both; `names`: DNS names and addresses."
   value = merge(
     { for name, s in local.servers : "${name}/peer" => { ca = "peers-ca", common_name = name, usage = "both", names = [s.host] } },
     { for name, s in local.servers : "${name}/server" => { ca = "clients-ca", common_name = name, usage = "server", names = [s.host] } },
-    { for identity in distinct([for _, e in local.edges : e.identity]) : "edges/${identity}" => { ca = "clients-ca", common_name = identity, usage = "client", names = [] } },
-    { for name, _ in var.services : "services/${name}" => { ca = "clients-ca", common_name = "service-${name}", usage = "client", names = [] } },
-    { for name in ["operator", "system"] : "operators/${name}" => { ca = "clients-ca", common_name = name, usage = "client", names = [] } },
+    { for identity in distinct([for _, e in local.edges : e.identity]) : "edges/${identity}/edge" => { ca = "clients-ca", common_name = identity, usage = "client", names = [] } },
+    { for name, _ in var.services : "services/${name}/client" => { ca = "clients-ca", common_name = "service-${name}", usage = "client", names = [] } },
+    { for name in ["operator", "system"] : "operators/${name}/client" => { ca = "clients-ca", common_name = name, usage = "client", names = [] } },
   )
 }
 

@@ -49,7 +49,7 @@ locals {
     # Makes, promotes and purges streams; what JetStream alone may say, it may not.
     [templatefile("${local.templates}/user.conf.tftpl", {
       credentials = "user: \"CN=operator\""
-      publish     = "deny: [\"_mrd.reg.>\", \"_mrd.hb.>\"]"
+      publish     = "allow: [\">\"], deny: [\"_mrd.reg.>\", \"_mrd.hb.>\"]"
       subscribe   = "allow: [\">\"]"
     })],
   )) }

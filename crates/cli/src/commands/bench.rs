@@ -5,7 +5,7 @@ use crate::exit::{Error, Exit};
 use crate::signals::Signals;
 use crate::target::URL_DEFAULT;
 use crate::terminal;
-use meridian_bench::{IdleOptions, LoadOptions, Processes, Report, Target};
+use meridian_bench::{IdleOptions, LoadOptions, Processes, Report, Target, Tracing};
 use std::time::Duration;
 
 /// Measure an edge under load.
@@ -118,6 +118,7 @@ impl Load {
             duration: Duration::from_secs(self.duration_s),
             payload_bytes: self.payload_bytes,
             receiver_threads: self.common.threads.into(),
+            tracing: Tracing::Silent,
         }
     }
 }

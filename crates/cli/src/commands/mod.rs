@@ -4,12 +4,15 @@
 mod bench;
 mod config;
 mod dev;
+mod drain;
 mod edge;
 mod history;
+mod nats_exporter;
 mod publish;
 mod request;
 pub(crate) mod streams;
 mod sub;
+mod trace;
 mod version;
 
 use crate::exit::{Error, Exit};
@@ -26,6 +29,9 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    Trace(trace::Arguments),
+    Drain(drain::Arguments),
+    NatsExporter(nats_exporter::Arguments),
     Version(version::Arguments),
 }
 
@@ -41,6 +47,9 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Drain(arguments) => drain::run(arguments).await,
+        Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,
         Command::Version(arguments) => version::run(&arguments),
     }
 }

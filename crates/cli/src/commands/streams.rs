@@ -203,7 +203,9 @@ async fn make_plan(file: &StreamsFile, streams: &Streams) -> Result<Plan, Error>
 
 /// Connects once by hand, because that says at once and exactly what is wrong.
 async fn connect(place: &Place, file: &StreamsFile) -> Result<Streams, Error> {
-    connect_to(place.nats.as_ref().unwrap_or(&file.server).clone()).await
+    let tls = file.server.tls().cloned();
+    let named = place.nats.clone().map(|server| server.with_tls(tls));
+    connect_to(named.unwrap_or_else(|| file.server.clone())).await
 }
 
 async fn connect_to(server: ServerUrl) -> Result<Streams, Error> {

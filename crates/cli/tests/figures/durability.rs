@@ -4,7 +4,7 @@
 use crate::figure::Size;
 use crate::load::{REGIONS, mesh, plain};
 use meridian_bench::{
-    LoadOptions, Processes, Target, run_fanout, run_unicast, wait_until_subscribable,
+    LoadOptions, Processes, Target, Tracing, run_fanout, run_unicast, wait_until_subscribable,
 };
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ async fn the_load_generator_loses_nothing_on_a_durable_namespace() {
         duration: Duration::from_secs(1),
         payload_bytes: 128,
         receiver_threads: 1,
+        tracing: Tracing::Silent,
     };
     for report in [run_fanout(&load).await.unwrap(), run_unicast(&load).await.unwrap()] {
         let traffic = report.traffic.unwrap();

@@ -3,7 +3,7 @@
 use super::Permissions;
 
 /// Who a client is. Texts as a token has them: only placeholders ask for more than that.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The user.
     pub user: String,
@@ -20,4 +20,6 @@ pub struct Grant {
     pub permissions: Permissions,
     /// Until when, in s of Unix time.
     pub expires_at_s: u64,
+    /// Whether everything that it sends is traced (claim `debug`).
+    pub is_followed: bool,
 }

@@ -2,7 +2,7 @@
 
 use super::{MeshNotices, Moment, Session};
 use crate::permission::Grant;
-use crate::rate::TokenBucket;
+use crate::rate::{ByteLevel, TokenBucket};
 use meridian_proto::command::{Body, Command, Connect};
 use meridian_proto::item::{ConnectReply, Failure, Item, Limits, Reply};
 use meridian_proto::limits::{
@@ -94,6 +94,8 @@ fn welcome(
         recover_asked: Vec::new(),
         budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
         controls: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
+        publishes: TokenBucket::full(policy.limits.publishes().1, moment.now_ms),
+        publish_bytes: ByteLevel::empty(moment.now_ms),
         ping_s: ping as u16,
         mesh_notices: if wants_mesh { MeshNotices::Wanted } else { MeshNotices::Unwanted },
     };

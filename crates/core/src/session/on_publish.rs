@@ -1,7 +1,7 @@
 //! `publish`: a client's message into NATS, from where it comes back to every subscriber.
 
 use super::outbound::Draft;
-use super::{Effect, Moment, PublishProof, Session};
+use super::{Effect, Moment, PublishProof, Refusal, Session};
 use crate::namespace::{Class, Permission};
 use crate::permission::Verb;
 use meridian_proto::ErrorCode;
@@ -10,11 +10,11 @@ use meridian_proto::item::Failure;
 
 impl Session {
     pub(super) fn on_publish(
-        &self,
+        &mut self,
         id: Option<u32>,
         body: Publish,
         moment: &Moment<'_>,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Effect, Refusal> {
         let draft = Draft {
             subject: &body.s,
             content: body.content(),
@@ -30,7 +30,7 @@ impl Session {
             Some(Ack::Stream) if !is_durable => {
                 let failure =
                     Failure::new(ErrorCode::NotAvailable, "no stream covers this subject");
-                return Err(failure.hint("ask for ack \"edge\""));
+                return Err(failure.hint("ask for ack \"edge\"").into());
             }
             Some(Ack::None) => (None, PublishProof::Server),
             Some(Ack::Edge) => (id, PublishProof::Server),
@@ -38,6 +38,7 @@ impl Session {
             None if is_durable => (id, PublishProof::Stored),
             None => (id, PublishProof::Server),
         };
+        self.spend_publish(message.payload.len(), moment)?;
         Ok(Effect::Publish { id, message, proof })
     }
 }

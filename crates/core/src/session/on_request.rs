@@ -1,7 +1,7 @@
 //! `request`: a client's question to a NATS responder in any region.
 
 use super::outbound::Draft;
-use super::{Effect, Moment, Session};
+use super::{Effect, Moment, Refusal, Session};
 use crate::namespace::Permission;
 use crate::permission::Verb;
 use meridian_proto::ErrorCode;
@@ -11,13 +11,13 @@ use meridian_proto::limits::{REQUEST_TIMEOUT_MS_DEFAULT, REQUEST_TIMEOUT_MS_RANG
 
 impl Session {
     pub(super) fn on_request(
-        &self,
+        &mut self,
         id: Option<u32>,
         body: Request,
         moment: &Moment<'_>,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Effect, Refusal> {
         let Some(id) = id else {
-            return Err(Failure::new(ErrorCode::BadRequest, "request without an id"));
+            return Err(Failure::new(ErrorCode::BadRequest, "request without an id").into());
         };
         let draft = Draft {
             subject: &body.s,
@@ -28,6 +28,7 @@ impl Session {
         };
         let message = draft.check(moment, |namespace| namespace.request == Permission::Granted)?;
         self.allow_subject(Verb::Req, &message.subject)?;
+        self.spend_publish(message.payload.len(), moment)?;
         let (least, most) = REQUEST_TIMEOUT_MS_RANGE;
         let timeout_ms = body.timeout.unwrap_or(REQUEST_TIMEOUT_MS_DEFAULT).clamp(least, most);
         let namespace = moment.policy.namespaces.index_of(&message.subject);

@@ -2,8 +2,9 @@
 
 use super::outbound::header_forbidden;
 use super::start::start;
-use super::{Effect, Moment, Session};
+use super::{Effect, Moment, Refusal, Session};
 use crate::interest::{Interest, Wishes};
+use crate::limit::Limit;
 use crate::namespace::Namespace;
 use crate::permission::Verb;
 use meridian_proto::command::Subscribe;
@@ -18,9 +19,9 @@ impl Session {
         body: Subscribe,
         interest: &Interest<K>,
         moment: &Moment<'_>,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<Effect, Refusal> {
         if id.is_none() {
-            return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id"));
+            return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id").into());
         }
         let (filter, namespace) = declared(&body.f, moment)?;
         self.allow_filter(Verb::Sub, &filter)?;
@@ -30,14 +31,14 @@ impl Session {
         let start = start(&body, namespace, moment)?;
         if self.subscriptions.len() >= moment.policy.limits.filters_max {
             let msg = format!("{} filters held", self.subscriptions.len());
-            return Err(
-                Failure::new(ErrorCode::Limit, msg).hint("unsubscribe one, or use a wildcard")
-            );
+            let failure = Failure::new(ErrorCode::Limit, msg);
+            let failure = failure.hint("unsubscribe one, or use a wildcard");
+            return Err(Refusal::over(Limit::Filters, failure));
         }
         let groups = interest.groups_of(&filter);
         if groups.iter().any(|group| self.subscriptions.contains(&(group + 1))) {
             let msg = format!("already subscribed: {filter}");
-            return Err(Failure::new(ErrorCode::AlreadySubscribed, msg));
+            return Err(Failure::new(ErrorCode::AlreadySubscribed, msg).into());
         }
         Ok(Effect::Subscribe { id, filter, wishes, start })
     }

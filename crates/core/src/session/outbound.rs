@@ -6,7 +6,8 @@ use meridian_proto::command::Headers;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::{HEADER_BYTES_MAX, HEADERS_MAX, MESSAGE_ID_BYTES_MAX};
 use meridian_proto::payload::Content;
-use meridian_proto::{ErrorCode, Subject, trace};
+use meridian_proto::trace::TraceContext;
+use meridian_proto::{ErrorCode, Subject};
 
 /// Most bytes of a refused header name that a failure repeats.
 const NAME_SHOWN_BYTES_MAX: usize = 64;
@@ -20,6 +21,9 @@ pub struct Outbound {
     pub headers: Vec<(String, String)>,
     /// The payload, within the NATS servers' limit.
     pub payload: Vec<u8>,
+    /// The client's span, if it named one. Whether it is sampled is not the client's to say: the
+    /// edge decides what the message says of its trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a client gave, before it is checked.
@@ -64,7 +68,16 @@ impl Draft<'_> {
             let msg = format!("over the {payload_bytes_max} bytes that the NATS servers take");
             return Err(Failure::new(ErrorCode::PayloadTooLarge, msg));
         }
-        Ok(Outbound { subject, headers, payload: nats.bytes.into_owned() })
+        Ok(Outbound { subject, headers, payload: nats.bytes.into_owned(), trace: self.trace()? })
+    }
+
+    fn trace(&self) -> Result<Option<TraceContext>, Failure> {
+        let Some(traceparent) = self.traceparent else { return Ok(None) };
+        let context = TraceContext::parse(traceparent).ok_or_else(|| {
+            let msg = "tp is not a traceparent (W3C Trace Context, version 00)";
+            Failure::new(ErrorCode::BadRequest, msg)
+        })?;
+        Ok(Some(context))
     }
 
     fn checked_headers(
@@ -90,13 +103,6 @@ impl Draft<'_> {
         if let (Some(content_type), false) = (content_type, is_declared) {
             headers.push(("Content-Type".into(), content_type.into()));
         }
-        if let Some(traceparent) = self.traceparent {
-            if trace::sampled_flag(traceparent).is_none() {
-                let msg = "tp is not a traceparent (W3C Trace Context, version 00)";
-                return Err(Failure::new(ErrorCode::BadRequest, msg));
-            }
-            headers.push(("traceparent".into(), traceparent.into()));
-        }
         if let Some(message_id) = self.message_id {
             if message_id.is_empty() || message_id.len() > MESSAGE_ID_BYTES_MAX {
                 let msg = format!("mid is empty or over {MESSAGE_ID_BYTES_MAX} bytes");
@@ -116,8 +122,10 @@ fn check_name(name: &str, namespace: &Namespace) -> Result<(), Failure> {
         let msg = "a header name that is not letters, digits and hyphens";
         return Err(Failure::new(ErrorCode::BadRequest, msg));
     }
-    // The allow-list may not open these: `Nats-*` steers JetStream and message tracing.
-    let is_reserved = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
+    // The allow-list may not open these: `Nats-*` steers JetStream and message tracing, and a
+    // `traceparent` beside `tp` would be sampled without a budget.
+    let is_nats = name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"));
+    let is_reserved = is_nats || name.eq_ignore_ascii_case("traceparent");
     if is_reserved || !namespace.allows_header(name) {
         return Err(header_forbidden(name, namespace));
     }

@@ -9,7 +9,7 @@ use meridian_proto::CloseCode;
 use meridian_proto::command::{Connect, Position};
 use meridian_proto::json;
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let namespaces = vec![
         namespace("open", "open.>", Permission::Granted),
         namespace("shut", "shut.>", Permission::Denied),
@@ -29,19 +29,19 @@ fn policy() -> Policy {
     }
 }
 
-fn moment(policy: &Policy) -> Moment<'_> {
-    Moment { policy, now_ms: 0, payload_bytes_max: Some(1000) }
+pub(super) fn moment(policy: &Policy) -> Moment<'_> {
+    Moment { policy, now_ms: 0, payload_bytes_max: Some(1000), pressure: Pressure::None }
 }
 
 fn anonymous(_: &Connect) -> Credentials {
     Credentials::NotAsked
 }
 
-fn command(line: &str) -> Command {
+pub(super) fn command(line: &str) -> Command {
     json::commands(line).next().unwrap().unwrap()
 }
 
-fn session(policy: &Policy) -> Session {
+pub(super) fn session(policy: &Policy) -> Session {
     let first = command(r#"{"id":1,"connect":{"feat":["mesh","x"],"ping":1}}"#);
     match greet(first, "c1".into(), anonymous, &moment(policy)) {
         Greeting::Welcome(session, _) => *session,
@@ -56,7 +56,9 @@ fn decide(line: &str) -> Effect {
 
 fn refused(line: &str) -> ErrorCode {
     match decide(line) {
-        Effect::Send(Item::Error(_, failure)) => failure.code,
+        Effect::Send(Item::Error(_, failure)) | Effect::Over(_, Item::Error(_, failure)) => {
+            failure.code
+        }
         other => panic!("{line} gave {other:?}"),
     }
 }
@@ -135,7 +137,8 @@ fn the_last_filter_is_accepted_and_one_more_is_refused() {
                 let (held, _) = interest.join(1_u8, None, &filter, wishes, admission);
                 session.hold(held, &start);
             }
-            Effect::Send(Item::Error(_, failure)) => {
+            Effect::Send(Item::Error(_, failure))
+            | Effect::Over(Limit::Filters, Item::Error(_, failure)) => {
                 assert_eq!(expected, Some(u16::from(failure.code)), "{name}");
             }
             other => panic!("{other:?}"),
@@ -273,7 +276,8 @@ fn publish_carries_id_trace_and_content_type_into_nats() {
     assert_eq!(message.payload, b"1");
     assert_eq!(header("Content-Type"), Some("text/plain; charset=utf-8"));
     assert_eq!(header("Nats-Msg-Id"), Some("m"));
-    assert_eq!(header("traceparent"), Some(tp));
+    assert_eq!(message.trace.map(|trace| trace.to_string()).as_deref(), Some(tp));
+    assert_eq!(header("traceparent"), None, "the edge writes it when it has decided");
 }
 
 #[test]
@@ -327,7 +331,9 @@ fn the_command_budget_says_how_long_to_wait() {
     };
     assert!(matches!(send(0), Effect::Nothing));
     assert!(matches!(send(0), Effect::Nothing));
-    let Effect::Send(Item::Error(None, failure)) = send(0) else { panic!("over the budget") };
+    let Effect::Over(Limit::Commands, Item::Error(None, failure)) = send(0) else {
+        panic!("over the budget")
+    };
     assert_eq!((failure.code, failure.after_ms), (ErrorCode::TooManyRequests, Some(100)));
     assert!(matches!(send(100), Effect::Nothing));
     // The pong that answers a heartbeat costs nothing of it, and floods have their own end.

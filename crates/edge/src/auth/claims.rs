@@ -17,6 +17,8 @@ pub(super) struct Claims {
     nbf: Option<f64>,
     tenant: Option<String>,
     #[serde(default)]
+    debug: bool,
+    #[serde(default)]
     permissions: PermissionTexts,
 }
 
@@ -58,6 +60,6 @@ impl Claims {
         }
         let identity = Identity { user: self.sub, tenant: self.tenant };
         let permissions = Permissions::new(&self.permissions, &identity)?;
-        Ok(Grant { identity, permissions, expires_at_s })
+        Ok(Grant { identity, permissions, expires_at_s, is_followed: self.debug })
     }
 }

@@ -2,20 +2,13 @@
 //! with its place and what to do.
 
 use super::{
-    AuthMode, ClassName, Config, LimitsSection, ListenSection, NamespaceSection, SlowClientName,
+    AuthMode, ClassName, Config, ListenSection, NamespaceSection, NatsSection, SlowClientName,
 };
 use meridian_core::namespace::{Permission, Replication, Retention};
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
 use meridian_proto::Filter;
-
-/// hyper's smallest buffer for a request head.
-const HEADER_BYTES_MIN: usize = 8 * 1024;
-
-/// Linux's smallest useful send buffer: below it every frame of a burst would wait for the one
-/// before.
-const SEND_BUFFER_BYTES_MIN: usize = 4 * 1024;
 
 /// Two lost heartbeats; less would raise false alarms.
 const SILENCE_MS_MIN: u64 = 1_500;
@@ -43,6 +36,7 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("listen.admin", format!("{admin} is the public address too: choose another"));
     }
     mistakes.extend(check_listen(&config.listen));
+    mistakes.extend(super::proxies::mistakes(&config.listen));
     let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     let is_open = config.auth.mode == AuthMode::Dev && !public.ip().is_loopback();
     if is_open && !config.auth.allow_anonymous_beyond_loopback {
@@ -70,11 +64,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     if config.nats.servers.is_empty() {
         wrong("nats.servers", "empty: name the region's NATS servers".into());
     }
-    for (index, server) in config.nats.servers.iter().enumerate() {
-        if let Err(error) = server.parse::<ServerUrl>() {
-            wrong(&format!("nats.servers[{index}]"), error.to_string());
-        }
-    }
+    mistakes.extend(check_nats(&config.nats));
+    let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     for (index, region) in config.mesh.regions.iter().enumerate() {
         if !is_name(region) {
             let what = format!("{region:?} is no name: 1 to 64 letters, digits, - and _");
@@ -86,7 +77,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         wrong("mesh.silence_ms", what);
     }
     mistakes.extend(config.authenticator().err().unwrap_or_default());
-    mistakes.extend(check_limits(&config.limits));
+    mistakes.extend([config.limits.mistakes(), config.metrics.check()].concat());
+    mistakes.extend(config.tracing.check());
     if !config.mesh.regions.is_empty() {
         let durables = config.namespaces.iter().filter_map(durable);
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));
@@ -94,6 +86,31 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     }
     if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
         mistakes.append(&mut errors);
+    }
+    mistakes
+}
+
+/// What is wrong with the servers' addresses and the files for TLS to them.
+fn check_nats(nats: &NatsSection) -> Vec<String> {
+    let mut mistakes = Vec::new();
+    let is_named = |path: &std::path::Path| !path.as_os_str().is_empty();
+    for (index, server) in nats.servers.iter().enumerate() {
+        match server.parse::<ServerUrl>() {
+            Ok(url) if url.demands_tls() && !is_named(&nats.tls_ca) => {
+                let what = "tls:// needs nats.tls_ca, the authority that signs the server's";
+                mistakes.push(format!("nats.servers[{index}]: {what} certificate"));
+            }
+            Ok(_) => {}
+            Err(error) => mistakes.push(format!("nats.servers[{index}]: {error}")),
+        }
+    }
+    if is_named(&nats.tls_certificate) != is_named(&nats.tls_key) {
+        let what = "a client certificate needs both tls_certificate and tls_key";
+        mistakes.push(format!("nats.tls_key: {what}: name both files, or none"));
+    } else if is_named(&nats.tls_certificate) && !is_named(&nats.tls_ca) {
+        mistakes.push("nats.tls_ca: missing: a client certificate is for TLS alone".into());
+    } else if let Err(error) = nats.tls() {
+        mistakes.push(format!("nats.tls_ca: {error}"));
     }
     mistakes
 }
@@ -119,37 +136,6 @@ fn check_listen(listen: &ListenSection) -> Vec<String> {
         }
     }
     mistakes
-}
-
-fn check_limits(limits: &LimitsSection) -> Vec<String> {
-    let most = |max: u64| 1..=max;
-    let ranges = [
-        ("connections_max", limits.connections_max as u64, most(10_000_000)),
-        ("handshakes_max", limits.handshakes_max as u64, most(1_000_000)),
-        ("handshake_ms", limits.handshake_ms, 100..=120_000),
-        ("header_read_ms", limits.header_read_ms, 100..=120_000),
-        ("header_bytes_max", limits.header_bytes_max as u64, HEADER_BYTES_MIN as u64..=1 << 20),
-        ("message_bytes_max", limits.message_bytes_max as u64, 1024..=16 << 20),
-        ("fragments_max", u64::from(limits.fragments_max), most(65_536)),
-        ("filters_max", limits.filters_max as u64, most(100_000)),
-        ("commands_per_second", u64::from(limits.commands_per_second), most(1_000_000)),
-        ("commands_burst", u64::from(limits.commands_burst), most(1_000_000)),
-        ("outbox_bytes_max", limits.outbox_bytes_max as u64, 16 << 10..=1 << 30),
-        ("write_stall_ms", limits.write_stall_ms, 100..=600_000),
-        (
-            "send_buffer_bytes",
-            limits.send_buffer_bytes as u64,
-            SEND_BUFFER_BYTES_MIN as u64..=16 << 20,
-        ),
-        ("interest_linger_ms", limits.interest_linger_ms, 0..=3_600_000),
-    ];
-    let outside = ranges.into_iter().filter(|(_, value, range)| !range.contains(value));
-    outside
-        .map(|(key, value, range)| {
-            let (least, most) = (range.start(), range.end());
-            format!("limits.{key}: {value} is outside {least} to {most}")
-        })
-        .collect()
 }
 
 /// The namespaces of a configuration.

@@ -141,3 +141,20 @@ fn passwords_are_not_shown() {
     assert!(config.to_toml().contains("nats://user:***@host:4222"), "{}", config.to_toml());
     assert!(!config.to_toml().contains("cret"));
 }
+
+#[test]
+fn tls_to_nats_needs_an_authority_and_files_that_are_there() {
+    let mistake = |nats: serde_json::Value| {
+        let mut errors = load::from_tree(json!({ "nats": nats })).unwrap_err().0;
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.remove(0)
+    };
+    let text = mistake(json!({"servers": ["tls://nats.eu:4222"]}));
+    assert!(text.contains("nats.servers[0]: tls:// needs nats.tls_ca"), "{text}");
+    let text = mistake(json!({"tls_ca": "/no/such.crt"}));
+    assert!(text.contains("nats.tls_ca: /no/such.crt"), "{text}");
+    let text = mistake(json!({"tls_certificate": "a.crt", "tls_key": "a.key"}));
+    assert!(text.contains("nats.tls_ca: missing"), "{text}");
+    let text = mistake(json!({"tls_certificate": "a.crt"}));
+    assert!(text.contains("nats.tls_key"), "{text}");
+}

@@ -2,23 +2,28 @@
 
 use super::handshake::Subprotocol;
 use super::http::{self, HttpSocket, Transport};
+use super::refusal::refuse;
+use super::shard_limits::{BURST_S, Source};
 use super::{Shard, reader};
+use crate::parties::NoSeat;
+use meridian_core::address::client_key;
+use meridian_core::proxy_header::{self, Step};
+use meridian_core::{Limit, Pressure};
 use meridian_proto::CloseCode;
+use meridian_telemetry::metrics::labels::Handshake;
 use socket2::SockRef;
+use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-/// What a client gets when the edge is full. Plain bytes, before any parsing.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\n\
-    Content-Length: 0\r\nConnection: close\r\n\r\n";
-
-/// How long a refused client has to take its answer. Short, because it is one more socket.
-const FULL_LINGER: Duration = Duration::from_millis(300);
+/// When a client that finds the edge full should come back, in s.
+const AFTER_FULL_S: u64 = 4;
 
 /// How long a peer may leave bytes unacknowledged: some heartbeats go unanswered within it.
 const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(60);
@@ -30,7 +35,7 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 pub(super) async fn run(shard: Rc<Shard>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => admit(&shard, stream),
+            Ok((stream, peer)) => admit(&shard, stream, peer.ip()),
             Err(error) => {
                 warn!(shard = shard.index, %error, "cannot accept");
                 sleep(OUT_OF_DESCRIPTORS).await;
@@ -39,54 +44,100 @@ pub(super) async fn run(shard: Rc<Shard>, listener: TcpListener) {
     }
 }
 
-fn admit(shard: &Rc<Shard>, mut stream: TcpStream) {
-    let connections = shard.connections.borrow().len();
-    let handshakes = shard.handshakes.get();
-    let is_full = connections + handshakes >= shard.limits.connections_max
-        || handshakes >= shard.limits.handshakes_max;
-    if is_full {
-        debug!(shard = shard.index, connections, handshakes, "full");
-        tokio::task::spawn_local(async move {
-            // A failure means that the client is gone, which is all that was wanted.
-            drop(timeout(FULL_LINGER, refuse(&mut stream)).await);
-        });
-        return;
+/// Cheapest questions first: nothing is spent on a socket before all of them are answered.
+fn admit(shard: &Rc<Shard>, stream: TcpStream, peer: IpAddr) {
+    if let Err((limit, after_s)) = shard.admits() {
+        return refuse(shard, stream, limit, after_s);
     }
+    let source = shard.limits.addresses.source(peer);
+    let seat = match source {
+        Source::Client(client) => shard.parties.seat_address(client),
+        Source::ProxyHeader | Source::Forwarded => Ok(None),
+    };
+    let seat = match seat {
+        Ok(seat) => seat,
+        Err(NoSeat { limit, after_s }) => return refuse(shard, stream, limit, after_s),
+    };
     // Frames leave when they are written; a failure here costs latency only.
     drop(stream.set_nodelay(true));
     drop(SockRef::from(&stream).set_keepalive(true));
     // A streamed response is told of a client that is gone by nothing else. A WebSocket asks.
     drop(SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
-    tokio::task::spawn_local(greet(Rc::clone(shard), HttpSocket::new(shard), stream));
-}
-
-/// Says that the edge is full, and reads what the client sends until it closes: a socket that is
-/// closed with its request unread is reset, and the answer is lost with it.
-async fn refuse(stream: &mut TcpStream) -> std::io::Result<()> {
-    stream.write_all(FULL).await?;
-    stream.shutdown().await?;
-    let mut request = [0; 512];
-    while stream.read(&mut request).await? > 0 {}
-    Ok(())
+    let socket = HttpSocket::new(shard, source, seat);
+    tokio::task::spawn_local(greet(Rc::clone(shard), socket, stream));
 }
 
 /// From a socket to a connection. One deadline covers everything up to `connect`.
 async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let limit = Duration::from_millis(shard.limits.handshake_ms);
     let started = tokio::time::Instant::now();
+    let Some(stream) = introduce(&shard, &socket, stream).await else { return };
     let Some(transport) = secure(&shard, stream).await else { return };
     let upgraded = http::serve(&shard, &socket, transport).await;
+    let seat = socket.leave_seat();
     drop(socket);
     let Some(upgraded) = upgraded else { return };
     upgraded.transport.forget_user_timeout();
     let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
-    if upgraded.subprotocol == Subprotocol::Unserved {
+    connection.sit(seat);
+    let is_served = upgraded.subprotocol != Subprotocol::Unserved;
+    shard.meters.handshake(if is_served { Handshake::Accepted } else { Handshake::Subprotocol });
+    if !is_served {
         connection.close(&shard, CloseCode::Version);
     }
     let left = limit.saturating_sub(started.elapsed());
     shard.schedule_connect(&connection, left.as_secs().max(1));
     // A task of its own: this one carries the handshake's state for as long as it lives.
     tokio::task::spawn_local(reader::run(shard, connection, upgraded.ahead));
+}
+
+/// Hears a trusted proxy out about whose socket this is, where it is to say so. None if it cannot,
+/// or if that client has its share.
+async fn introduce(shard: &Rc<Shard>, socket: &HttpSocket, stream: TcpStream) -> Option<TcpStream> {
+    if socket.source() != Source::ProxyHeader {
+        return Some(stream);
+    }
+    let mut stream = stream;
+    let patience = Duration::from_millis(shard.limits.header_read_ms);
+    let Ok(client) = timeout(patience, proxy_header(&mut stream)).await else {
+        shard.meters.handshake(Handshake::Slow);
+        shard.counters.add_limit(Limit::HandshakeTime);
+        return None;
+    };
+    match client {
+        // The proxy speaks for itself.
+        Ok(None) => Some(stream),
+        Ok(Some(client)) => match shard.parties.seat_address(client_key(client)) {
+            Ok(seat) => {
+                socket.sit(client_key(client), seat);
+                Some(stream)
+            }
+            Err(NoSeat { limit, after_s }) => {
+                refuse(shard, stream, limit, after_s);
+                None
+            }
+        },
+        Err(error) => {
+            warn!(shard = shard.index, %error, "a trusted proxy sends no PROXY header");
+            None
+        }
+    }
+}
+
+/// Reads a PROXY header and nothing of what follows.
+async fn proxy_header(stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+    let mut header = Vec::new();
+    loop {
+        match proxy_header::step(&header) {
+            Step::Need(more) => {
+                let held = header.len();
+                header.resize(held + more, 0);
+                stream.read_exact(&mut header[held..]).await?;
+            }
+            Step::Client(client) => return Ok(client),
+            Step::Malformed => return Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// TLS first, where it is configured. None if the client cannot or is too slow.
@@ -98,8 +149,35 @@ async fn secure(shard: &Shard, stream: TcpStream) -> Option<Transport> {
         Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => {
             debug!(shard = shard.index, %error, "TLS failed");
+            shard.meters.handshake(Handshake::Tls);
             None
         }
-        Err(_) => None,
+        Err(_) => {
+            shard.meters.handshake(Handshake::Slow);
+            shard.counters.add_limit(Limit::HandshakeTime);
+            None
+        }
+    }
+}
+
+impl Shard {
+    /// Whether the shard has room and time for one more socket, or which limit it is that says no,
+    /// and after how many seconds to come back.
+    fn admits(&self) -> Result<(), (Limit, u64)> {
+        let handshakes = self.handshakes.get();
+        if self.connections.borrow().len() + handshakes >= self.limits.connections_max {
+            return Err((Limit::Connections, AFTER_FULL_S));
+        }
+        if handshakes >= self.limits.handshakes_max {
+            return Err((Limit::Handshakes, AFTER_FULL_S));
+        }
+        if self.memory.get().pressure() >= Pressure::Refuse {
+            return Err((Limit::Memory, AFTER_FULL_S));
+        }
+        let (rate, now_ms) = (self.limits.handshakes_per_second, self.now_ms());
+        let mut bucket = self.handshake_rate.get();
+        let taken = bucket.take(rate, rate.saturating_mul(BURST_S), now_ms);
+        self.handshake_rate.set(bucket);
+        taken.map_err(|after_ms| (Limit::HandshakeRate, after_ms / 1_000))
     }
 }

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::sink::Sink;
 use super::{ConnectionKey, Shard};
 use crate::auth::unix_time_s;
+use meridian_core::Limit;
 use meridian_proto::CloseCode;
 use std::io::IoSlice;
 use std::rc::Rc;
@@ -76,6 +77,7 @@ impl Shard {
                     let late = self.connection(key);
                     let late = late.filter(|connection| connection.session.borrow().is_none());
                     if let Some(connection) = late {
+                        self.counters.add_limit(Limit::HandshakeTime);
                         connection.close(self, CloseCode::Stale);
                     }
                 }
@@ -102,7 +104,10 @@ impl Shard {
             self.prune_durables();
         }
         self.audit_durables();
-        self.report.publish(&self.counters, self.interest.borrow().filters());
+        self.tracer.hand_over();
+        let (filters, pending) = (self.interest.borrow().filters(), self.memory.get().bytes());
+        self.report.publish(&self.counters, filters, pending);
+        self.publish_meters(&self.counters);
     }
 
     fn heartbeat(self: &Rc<Self>, connection: &Rc<Connection>) {
@@ -112,6 +117,7 @@ impl Shard {
         // A streamed response has no way back: its socket says when the client is gone.
         let is_heard = !matches!(connection.sink, Sink::Pumped(_));
         if is_heard && silent_s > 2 * ping_s + STALE_SLACK_S {
+            self.counters.add_limit(Limit::Silence);
             return connection.close(self, CloseCode::Stale);
         }
         let mut bytes = Vec::new();

@@ -3,21 +3,34 @@
 use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
+use super::meters::auth_outcome;
+use super::sending::{publish, request};
+use super::shard_limits::BURST_S;
 use super::upstream::PendingAck;
 use crate::auth::{TokenError, unix_time_s};
+use crate::parties::NoSeat;
 use meridian_core::Effect;
+use meridian_core::Limit;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
-    Credentials, Greeting, HistoryPage, MeshNotices, Outbound, PublishProof, Start, greet,
+    Credentials, From, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
 };
-use meridian_proto::command::{Ack, Command, Connect};
+use meridian_proto::command::{Ack, Body, Command, Connect};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
+use meridian_proto::trace::TraceContext;
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
+use meridian_telemetry::metrics::labels::Auth;
+use meridian_telemetry::trace::bridge;
+use std::cell::Cell;
 use std::rc::Rc;
+use tracing::span::EnteredSpan;
 
 /// How long a stream may take to acknowledge a publish, in ms.
 const STORED_TIMEOUT_MS: u64 = 5_000;
+
+/// Resumes that are refused together come back over so many ms.
+const RESUME_SPREAD_MS: u64 = 2_000;
 
 /// Performs the commands of one frame, in order, until the connection closes.
 pub(super) fn perform(
@@ -29,6 +42,7 @@ pub(super) fn perform(
         if !connection.is_open() {
             return;
         }
+        shard.meters.command(decoded.as_ref().map_or("malformed", word));
         match decoded {
             Ok(command) if connection.session.borrow().is_none() => {
                 connect(shard, connection, command);
@@ -42,9 +56,25 @@ pub(super) fn perform(
     }
 }
 
+/// The protocol's word for a command.
+fn word(command: &Command) -> &'static str {
+    match &command.body {
+        Body::Heartbeat => "heartbeat",
+        Body::Connect(_) => "connect",
+        Body::Subscribe(_) => "subscribe",
+        Body::Unsubscribe(_) => "unsubscribe",
+        Body::Publish(_) => "publish",
+        Body::Request(_) => "request",
+        Body::History(_) => "history",
+        Body::Receipt(_) => "receipt",
+        Body::Unserved(word) => word,
+    }
+}
+
 /// Performs the first command of a connection.
 pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
-    let moment = shard.moment();
+    let _span = connect_span(shard, &command);
+    let (moment, id) = (shard.moment(), command.id);
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
     match greet(command, cid, |body| credentials(shard, body), &moment) {
         Greeting::Ignored => {}
@@ -57,6 +87,12 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
             connection.close_with(shard, CloseCode::InvalidToken, &reason);
         }
         Greeting::Welcome(session, reply) => {
+            if let Some(identity) = session.identity() {
+                match shard.parties.seat_identity(identity) {
+                    Ok(seats) => connection.sit(seats),
+                    Err(refused) => return refuse_identity(shard, connection, id, refused),
+                }
+            }
             let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
             shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
             if let Some(expires_at_s) = session.expires_at_s() {
@@ -73,14 +109,58 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
     }
 }
 
+/// The span of a client's `connect`, below the client's own, if that is sampled and the clients'
+/// budget has room. Once a connection, so it is a `tracing` span: what is logged within it is of
+/// the trace.
+fn connect_span(shard: &Shard, command: &Command) -> Option<EnteredSpan> {
+    let Body::Connect(body) = &command.body else { return None };
+    let parent = TraceContext::parse(body.tp.as_deref()?).filter(TraceContext::is_sampled)?;
+    if !shard.tracer.affords_client() {
+        return None;
+    }
+    let (node, trace) = (shard.policy.node.as_str(), parent.trace_id);
+    let span = tracing::info_span!(
+        target: "meridian::trace", "connect", meridian.edge = node, trace_id = %trace
+    );
+    bridge::set_parent(&span, parent);
+    Some(span.entered())
+}
+
+/// The user or tenant has as many connections as it may: it comes back when one of them has ended.
+fn refuse_identity(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    id: Option<u32>,
+    refused: NoSeat,
+) {
+    shard.counters.add_limit(refused.limit);
+    let msg = match refused.limit {
+        Limit::TenantConnections => "too many connections of this tenant",
+        _ => "too many connections of this user",
+    };
+    let failure = Failure::new(ErrorCode::Limit, msg);
+    let after_ms = Some(refused.after_s * 1_000);
+    connection.send(shard, &Item::Error(id, Failure { retry: true, after_ms, ..failure }));
+    connection.close_with(shard, CloseCode::Overloaded, msg);
+}
+
 /// What the token of a `connect` comes to.
 fn credentials(shard: &Shard, body: &Connect) -> Credentials {
     let authenticator = shard.authenticator.borrow();
-    let Some(authenticator) = authenticator.as_ref() else { return Credentials::NotAsked };
+    let Some(authenticator) = authenticator.as_ref() else {
+        shard.meters.auth(Auth::NotAsked);
+        return Credentials::NotAsked;
+    };
     let token = body.token.as_deref().ok_or(TokenError::Missing);
     match token.and_then(|token| authenticator.check(token, unix_time_s())) {
-        Ok(grant) => Credentials::Granted(Box::new(grant)),
-        Err(error) => Credentials::Refused(error.to_string()),
+        Ok(grant) => {
+            shard.meters.auth(Auth::Granted);
+            Credentials::Granted(Box::new(grant))
+        }
+        Err(error) => {
+            shard.meters.auth(auth_outcome(&error));
+            Credentials::Refused(error.to_string())
+        }
     }
 }
 
@@ -97,6 +177,10 @@ pub(super) fn command_for(
 ) -> Result<(), Failure> {
     match effect(shard, connection, command) {
         Effect::Send(Item::Error(_, failure)) => Err(failure),
+        Effect::Over(limit, Item::Error(_, failure)) => {
+            shard.counters.add_limit(limit);
+            Err(failure)
+        }
         effect => {
             carry_out(shard, connection, effect);
             Ok(())
@@ -114,6 +198,10 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
     match effect {
         Effect::Nothing => {}
         Effect::Send(item) => connection.send(shard, &item),
+        Effect::Over(limit, item) => {
+            shard.counters.add_limit(limit);
+            connection.send(shard, &item);
+        }
         Effect::Subscribe { id, filter, wishes, start } => {
             let wishes = Wishes { wire: connection.wire, ..wishes };
             subscribe(shard, connection, id, &filter, wishes, start);
@@ -125,20 +213,26 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
         }
         Effect::Publish { id: Some(id), message, proof: PublishProof::Stored } => {
             if let Some(failure) = shard.lost_home(&message.subject) {
-                return connection.send(shard, &Item::Error(Some(id), failure));
+                return shard.fail(connection.key, id, failure);
             }
             let has_id = message.headers.iter().any(|(name, _)| name == "Nats-Msg-Id");
             let repeat = if has_id { Repeat::Once } else { Repeat::Twice };
             let (member, purpose) = (connection.key, Purpose::Stored(repeat));
             let waiting = Waiting { member, command: id, purpose };
-            self::request(shard, connection, waiting, &message, STORED_TIMEOUT_MS);
+            request(shard, connection, waiting, message, STORED_TIMEOUT_MS);
         }
         Effect::Publish { id, message, .. } => publish(shard, connection, id, message),
         Effect::Request { id, message, timeout_ms, namespace } => {
             let member = connection.key;
             let purpose = Purpose::Answer(namespace);
-            let request = Waiting { member, command: id, purpose };
-            self::request(shard, connection, request, &message, timeout_ms);
+            let waiting = Waiting { member, command: id, purpose };
+            request(shard, connection, waiting, message, timeout_ms);
+        }
+        Effect::Receipt { context, at_us, took_us } => {
+            if shard.tracer.affords_client() {
+                let ns = |us: u64| us.saturating_mul(1_000);
+                shard.tracer.receipt(context, ns(at_us), ns(took_us));
+            }
         }
         Effect::History(page) => {
             let wishes = Wishes { wire: connection.wire, ..page.wishes };
@@ -154,7 +248,10 @@ fn refuse(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, failu
     let is_connected = session.is_some();
     drop(session);
     let failure = match spent {
-        Some(Err(over_budget)) => over_budget,
+        Some(Err(over_budget)) => {
+            shard.counters.add_limit(Limit::Commands);
+            over_budget
+        }
         Some(Ok(())) | None => failure,
     };
     connection.send(shard, &Item::Error(id, failure));
@@ -171,10 +268,22 @@ fn subscribe(
     wishes: Wishes,
     start: Start,
 ) {
+    if let Some(id) = id {
+        connection.asked.set(id, shard.now_us());
+    }
     let is_durable = matches!(start, Start::Durable(_));
     if is_durable && shard.copy_of(filter).is_none() {
         let msg = format!("the stream of {filter} is not there yet");
         let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
+        return connection.send(shard, &Item::Error(id, failure));
+    }
+    if matches!(&start, Start::Durable(from) if *from != From::New)
+        && let Err(after_ms) = shard.take_resume()
+    {
+        shard.counters.add_limit(Limit::Resumes);
+        let msg = "too many clients resume here at once";
+        let failure = Failure::new(ErrorCode::TooManyRequests, msg);
+        let failure = Failure { after_ms: Some(after_ms), ..failure };
         return connection.send(shard, &Item::Error(id, failure));
     }
     let admission = if is_durable { Admission::ByCaller } else { Admission::AtProof };
@@ -189,7 +298,14 @@ fn subscribe(
     }
     let sid = shard.interest.borrow().sid_of(filter);
     if let (Start::Durable(from), Some(sid)) = (start, sid) {
-        let joiner = Joiner { member: connection.key, command: id, group: subscription, from };
+        let joiner = Joiner {
+            member: connection.key,
+            command: id,
+            group: subscription,
+            from,
+            asked_us: shard.now_us(),
+            replayed: Cell::default(),
+        };
         shard.join_durable(sid, filter, joiner);
         if matches!(join, Join::Subscribe(_)) {
             shard.upstream.subscribe(shard, sid, filter);
@@ -203,39 +319,17 @@ fn subscribe(
     }
 }
 
-fn publish(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, message: Outbound) {
-    match shard.upstream.publish(&message, None) {
-        Ok(ping) => {
-            let Some(command) = id else { return };
-            let member = connection.key;
-            shard
-                .upstream
-                .await_ack(ping, PendingAck { member, command, subject: message.subject });
-        }
-        Err(failure) => connection.send(shard, &Item::Error(id, failure)),
-    }
-}
-
-fn request(
-    shard: &Rc<Shard>,
-    connection: &Rc<Connection>,
-    request: Waiting<super::ConnectionKey>,
-    message: &Outbound,
-    timeout_ms: u64,
-) {
-    let deadline_ms = shard.now_ms() + timeout_ms;
-    let token = shard.requests.borrow_mut().insert(request, deadline_ms);
-    let sent = match &token {
-        Some(token) => shard.upstream.publish(message, Some(token)).map(|_| ()),
-        None => Err(Failure::new(ErrorCode::TooManyRequests, "too many requests wait here")),
-    };
-    if let Err(failure) = sent {
-        token.and_then(|token| shard.requests.borrow_mut().answer(&token));
-        connection.send(shard, &Item::Error(Some(request.command), failure));
-    }
-}
-
 impl Shard {
+    /// Takes one start from a position or from history from the budget, or says when to come back,
+    /// in ms: by chance within the second behind, so that a storm comes back spread.
+    fn take_resume(&self) -> Result<(), u64> {
+        let (rate, now_ms) = (self.limits.resumes_per_second, self.now_ms());
+        let mut bucket = self.resume_rate.get();
+        let taken = bucket.take(rate, rate.saturating_mul(BURST_S), now_ms);
+        self.resume_rate.set(bucket);
+        taken.map_err(|after_ms| after_ms + fastrand::u64(..RESUME_SPREAD_MS))
+    }
+
     /// Answers a subscribe whose interest stands.
     pub(super) fn answer_subscribe(self: &Rc<Self>, proven: &Proven<u32>) {
         let Some(connection) = self.connection_at(proven.member) else { return };
@@ -260,6 +354,7 @@ impl Shard {
 
     /// Answers a publish that the NATS server has taken.
     pub(super) fn answer_publish(self: &Rc<Self>, ack: &PendingAck) {
+        self.tracer.answered(ack.member, ack.command);
         if let Some(connection) = self.connection(ack.member) {
             let reply =
                 Reply::Publish(PublishReply { ack: Ack::Edge, stream: None, q: None, dup: None });
@@ -274,6 +369,7 @@ impl Shard {
         command: u32,
         failure: Failure,
     ) {
+        self.tracer.failed(member, command, &failure);
         if let Some(connection) = self.connection(member) {
             connection.send(self, &Item::Error(Some(command), failure));
         }

@@ -3,9 +3,10 @@
 use super::Shard;
 use super::leftover::Room;
 use super::sink::Sink;
+use crate::parties::Seat;
 use bytes::Bytes;
 use meridian_core::outbox::{Full, Shed};
-use meridian_core::{Outbox, Session};
+use meridian_core::{Limit, Outbox, Session};
 use meridian_proto::item::{Gap, Item, Reply};
 use meridian_proto::{CloseCode, Wire};
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,7 +26,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CHUNK_BYTES_MAX: usize = 16 * 1024;
 
 /// Names a connection of a shard, and never another one: places are used again, generations not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ConnectionKey {
     pub(crate) index: u32,
     pub(crate) generation: u32,
@@ -45,9 +46,33 @@ pub(crate) struct Connection {
     pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
     pub(crate) chain: Cell<(u32, u32)>,
+    /// The last subscribe that waits for its reply, and when it came, see `meters`.
+    pub(super) asked: Asked,
     outbox: RefCell<Outbox>,
+    /// What the shard's memory has noted of the outbox. None once the connection is let go.
+    held: Cell<Option<usize>>,
+    /// Its places among the connections of its address, user and tenant.
+    seats: RefCell<Vec<Seat>>,
     phase: Cell<Phase>,
     writer: Cell<Writer>,
+}
+
+/// A command's id and µs of the shard's clock. A client with several subscribes on their way is
+/// measured by the last.
+#[derive(Debug, Default)]
+pub(super) struct Asked(Cell<Option<(u32, u32)>>);
+
+impl Asked {
+    pub(super) fn set(&self, id: u32, now_us: u32) {
+        self.0.set(Some((id, now_us)));
+    }
+
+    /// When this command came, if it is the last.
+    pub(super) fn take(&self, id: u32) -> Option<u32> {
+        let (_, asked_us) = self.0.get().filter(|(asked, _)| *asked == id)?;
+        self.0.set(None);
+        Some(asked_us)
+    }
 }
 
 /// How far a connection's life is.
@@ -76,7 +101,10 @@ impl Connection {
             heard_at_s: Cell::new(now_s),
             early_controls: Cell::new(0),
             chain: Cell::new(super::fanout::NO_CHAIN),
+            asked: Asked::default(),
             outbox: RefCell::new(Outbox::default()),
+            held: Cell::new(Some(0)),
+            seats: RefCell::default(),
             phase: Cell::new(Phase::Open),
             writer: Cell::new(Writer::Absent),
         }
@@ -89,6 +117,34 @@ impl Connection {
     /// Bytes that wait because the socket would block, but for those that may be dropped.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.outbox.borrow().firm_bytes()
+    }
+
+    /// All bytes that wait, as the shard's memory has them.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.get().unwrap_or_default()
+    }
+
+    /// Takes places that end with the connection.
+    pub(crate) fn sit(&self, seats: impl IntoIterator<Item = Seat>) {
+        self.seats.borrow_mut().extend(seats);
+    }
+
+    /// Gives back what the connection holds of the shard and of the edge.
+    pub(super) fn release(&self, shard: &Shard) {
+        if let Some(held) = self.held.take() {
+            shard.held(held, 0);
+        }
+        self.seats.borrow_mut().clear();
+    }
+
+    /// Tells the shard's memory how much waits now.
+    fn note_held(&self, shard: &Shard) {
+        let Some(before) = self.held.get() else { return };
+        let now = self.outbox.borrow().bytes();
+        if now != before {
+            self.held.set(Some(now));
+            shard.held(before, now);
+        }
     }
 
     /// Sends one item.
@@ -106,6 +162,7 @@ impl Connection {
     }
 
     fn put(self: &Rc<Self>, shard: &Rc<Shard>, item: &Item, epoch: Option<&str>) {
+        shard.measure_item(self, item);
         if matches!(item, Item::Gap(_) | Item::Reply(_, Reply::Subscribe(_))) {
             self.fence();
         }
@@ -155,20 +212,29 @@ impl Connection {
                 Some(Err(_)) | None => {}
             }
         }
+        shard.meters.client_bytes_out(taken);
         if taken == frames.iter().map(|frame| frame.len()).sum::<usize>() {
             return;
         }
-        let bytes_max = shard.limits.outbox_bytes_max;
+        // Where the shard's memory is used up, nobody's outbox grows.
+        let room = outbox.bytes() + shard.memory.get().room();
+        let bytes_max = shard.limits.outbox_bytes_max.min(room);
         let slack_bytes = self.sink.slack_bytes().min(bytes_max / 4);
         let queued = queue(&mut outbox, taken, Room { bytes_max, slack_bytes });
         drop(outbox);
+        self.note_held(shard);
         match queued {
             Ok(shed) => {
                 shard.counters.add_shed(shed);
                 self.pass_on(shard);
             }
-            Err(Full) => self.close(shard, CloseCode::Slow),
+            Err(Full) => {
+                let is_own = bytes_max == shard.limits.outbox_bytes_max;
+                shard.counters.add_limit(if is_own { Limit::Outbox } else { Limit::MemoryShed });
+                self.close(shard, CloseCode::Slow);
+            }
         }
+        shard.shed_if_full();
     }
 
     /// Closes with a code and its own reason.
@@ -196,6 +262,7 @@ impl Connection {
         let pushed = outbox.push(&bytes, 0, usize::MAX);
         debug_assert!(pushed.is_ok(), "the bound is out of the way");
         drop(outbox);
+        self.note_held(shard);
         self.pass_on(shard);
         let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
@@ -247,20 +314,24 @@ impl Connection {
             return Poll::Pending;
         }
         let (mut slices, mut chunk) = (Vec::new(), Vec::new());
-        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        outbox.slices(&mut slices, |gap| self.gap_frame(shard, gap));
         for slice in &slices {
             let room = CHUNK_BYTES_MAX - chunk.len();
             chunk.extend_from_slice(&slice[..slice.len().min(room)]);
         }
         drop(slices);
         outbox.consume(chunk.len());
+        shard.meters.client_bytes_out(chunk.len());
+        drop(outbox);
+        self.note_held(shard);
         pump.moved_at_ms.set(shard.now_ms());
         Poll::Ready(Some(Ok(chunk.into())))
     }
 
     /// A gap that the outbox tells. Without an epoch: under a wildcard, what is told here is no
     /// place to resume from.
-    fn gap_frame(&self, gap: Gap) -> Vec<u8> {
+    fn gap_frame(&self, shard: &Shard, gap: Gap) -> Vec<u8> {
+        shard.meters.gaps(&gap.why, 1);
         item_frame(self.wire, &Item::Gap(gap), None)
     }
 
@@ -279,6 +350,7 @@ impl Connection {
         }
         if self.is_open() {
             shard.count_close(CloseCode::Slow);
+            shard.counters.add_limit(Limit::WriteStall);
         }
         self.abort(&io::Error::new(io::ErrorKind::TimedOut, "write stalled"));
         shard.remove(self);
@@ -296,7 +368,7 @@ impl Connection {
         let stall = Duration::from_millis(shard.limits.write_stall_ms);
         let (this, shard) = (Rc::clone(self), Rc::clone(shard));
         tokio::task::spawn_local(async move {
-            let result = this.write_out(stall).await;
+            let result = this.write_out(&shard, stall).await;
             this.writer.set(Writer::Absent);
             match result {
                 Ok(()) if this.is_open() => {}
@@ -306,6 +378,7 @@ impl Connection {
                     // A connection that is closing has been counted already.
                     if error.kind() == io::ErrorKind::TimedOut && this.is_open() {
                         shard.count_close(CloseCode::Slow);
+                        shard.counters.add_limit(Limit::WriteStall);
                     }
                     this.abort(&error);
                 }
@@ -314,7 +387,7 @@ impl Connection {
     }
 
     /// Writes until nothing waits.
-    async fn write_out(&self, stall: Duration) -> io::Result<()> {
+    async fn write_out(&self, shard: &Shard, stall: Duration) -> io::Result<()> {
         let late = |_| io::Error::new(io::ErrorKind::TimedOut, "write stalled");
         loop {
             if self.outbox.borrow().is_empty() {
@@ -323,19 +396,21 @@ impl Connection {
                     return Ok(());
                 }
             }
-            let write = poll_fn(|context| self.poll_write(context));
+            let write = poll_fn(|context| self.poll_write(shard, context));
             timeout(stall, write).await.map_err(late)??;
+            self.note_held(shard);
         }
     }
 
     /// Writes some of what waits as soon as it is taken.
-    fn poll_write(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&self, shard: &Shard, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = self.outbox.borrow_mut();
         let mut slices = Vec::new();
-        outbox.slices(&mut slices, |gap| self.gap_frame(gap));
+        outbox.slices(&mut slices, |gap| self.gap_frame(shard, gap));
         let written = ready!(self.sink.poll_write(context, &slices))?;
         drop(slices);
         outbox.consume(written);
+        shard.meters.client_bytes_out(written);
         Poll::Ready(Ok(()))
     }
 }

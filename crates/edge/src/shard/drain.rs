@@ -4,6 +4,7 @@
 use super::Shard;
 use super::connection::SharedItem;
 use super::orders::Drain;
+use meridian_core::spread::due_in_window;
 use meridian_proto::CloseCode;
 use meridian_proto::item::{GoAway, Item};
 use std::io::IoSlice;
@@ -32,22 +33,25 @@ pub(super) async fn run(shard: &Rc<Shard>, drain: Drain, listening: &JoinHandle<
     info!(shard = shard.index, clients, window_ms = drain.window_ms, "draining");
     shard.tell_goaway(drain);
     let started = Instant::now();
-    let window = Duration::from_millis(drain.window_ms);
+    // Clients that leave by themselves, and connect elsewhere first, miss nothing: they have the
+    // first half. Closes are for those that are still here, evenly over the second.
+    let half_ms = drain.window_ms / 2;
+    let (mut total, mut gone) = (0, 0);
     loop {
         let open = shard.open_connections();
         if open.is_empty() {
             break;
         }
-        // Clients that leave by themselves, and connect elsewhere first, miss nothing: they have
-        // the first half. Closes are for those that are still here.
-        if started.elapsed() < window / 2 {
+        let elapsed_ms = started.elapsed().as_millis() as u64;
+        if elapsed_ms < half_ms {
             sleep(STEP).await;
             continue;
         }
-        // Even pace: what is left, over the steps that are left.
-        let steps = window.saturating_sub(started.elapsed()).as_millis() / STEP.as_millis();
-        let share = open.len().div_ceil(steps as usize + 1);
-        for connection in open.iter().take(share) {
+        // Who leaves meanwhile was due too.
+        total = total.max(open.len());
+        gone = gone.max(total - open.len());
+        let due = due_in_window(total, elapsed_ms - half_ms, drain.window_ms - half_ms);
+        for connection in open.iter().take(due.saturating_sub(gone)) {
             connection.close(shard, CloseCode::Drained);
         }
         sleep(STEP).await;

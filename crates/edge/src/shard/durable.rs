@@ -107,6 +107,26 @@ pub(crate) struct Joiner {
     pub(crate) command: Option<u32>,
     pub(crate) group: u32,
     pub(crate) from: From,
+    /// When it asked, in µs of the shard's clock, see `meters`.
+    pub(crate) asked_us: u32,
+    /// Stored messages that it was sent.
+    pub(crate) replayed: Cell<u64>,
+}
+
+impl Joiner {
+    /// Whether it comes back from a position.
+    pub(super) fn is_resume(&self) -> bool {
+        matches!(self.from, From::Position(_))
+    }
+
+    /// Whether it asked for stored messages.
+    pub(super) fn is_replay(&self) -> bool {
+        self.from != From::New
+    }
+
+    fn note_replayed(&self) {
+        self.replayed.set(self.replayed.get() + 1);
+    }
 }
 
 impl Durables {
@@ -327,7 +347,9 @@ impl Shard {
     /// Delivers the next message of a subject to every live member. The batch leaves by `flush`.
     fn deliver(self: &Rc<Self>, durable: &DurableFilter, stored: Stored) {
         let epoch = durable.epoch.borrow();
+        let sent = self.meters.durable(&durable.copy, Headers::new(&stored.headers));
         let message = incoming(&stored, durable.position_epoch(&epoch), Origin::Live);
+        let message = Incoming { sent, ..message };
         self.gather(durable.sid, &message);
         drop(epoch);
         let state = &mut *durable.state.borrow_mut();
@@ -369,6 +391,9 @@ impl Shard {
             let group = interest.group(*index);
             let item = item(index + 1);
             let bytes = item_frame(group.wire(), &item, Some(&epoch));
+            if let Item::Gap(gap) = &item {
+                self.meters.gaps(&gap.why, group.members().len());
+            }
             for member in group.members() {
                 if let Some(connection) = self.connection_at(*member) {
                     if matches!(item, Item::Gap(_)) {
@@ -401,5 +426,7 @@ fn incoming<'a>(stored: &'a Stored, epoch: Option<&'a str>, origin: Origin) -> I
         sequence: Some(stored.sequence),
         epoch,
         origin,
+        trace: None,
+        sent: None,
     }
 }

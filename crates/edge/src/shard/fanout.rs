@@ -6,13 +6,19 @@
 //! allocated for a delivery once the buffers have grown.
 
 use super::Shard;
+use super::connection::Connection;
 use super::leftover::{BatchBytes, queue};
+use super::meters::Sent;
+use super::tracer::{Outcome, Received, sampled_context};
 use meridian_core::SlowClient;
 use meridian_core::interest::{Group, Sid, Wishes};
 use meridian_nats::{Headers, Message};
-use meridian_proto::{Origin, Outgoing, Payload, trace};
+use meridian_proto::trace::TraceContext;
+use meridian_proto::{Origin, Outgoing, Payload};
+use meridian_telemetry::metrics::labels::Class;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::time::Instant;
 
 /// A message as it goes out, whatever way it came in.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +35,18 @@ pub(super) struct Incoming<'a> {
     pub(super) epoch: Option<&'a str>,
     /// Whether it is live or from the store.
     pub(super) origin: Origin,
+    /// What clients that ask for it are told of its trace.
+    pub(super) trace: Option<TraceContext>,
+    /// When and where it was published, of a live one that says so.
+    pub(super) sent: Option<Sent>,
 }
 
 impl<'a> Incoming<'a> {
     /// A message of core NATS.
-    pub(super) fn ephemeral(message: &Message<'a>) -> Self {
+    pub(super) fn ephemeral(message: &Message<'a>, sent: Option<Sent>) -> Self {
         let Message { subject, headers, payload, .. } = *message;
-        Self { subject, headers, payload, sequence: None, epoch: None, origin: Origin::Live }
+        let (sequence, epoch, origin) = (None, None, Origin::Live);
+        Self { subject, headers, payload, sequence, epoch, origin, trace: None, sent }
     }
 
     /// The payload with its kind.
@@ -66,6 +77,11 @@ pub(crate) struct Batch {
     subjects: Vec<u8>,
     /// Deliveries that the frames will make.
     deliveries: usize,
+    /// Messages of the batch that leave a span, with what they became.
+    traced: Vec<(Received, Outcome)>,
+    /// When the first message came, and its subject; only while spans are made.
+    began: Option<Instant>,
+    first_subject: Vec<u8>,
     /// Scratch of the flush with several groups.
     arena: Vec<Delivery>,
     touched: Vec<u32>,
@@ -101,9 +117,20 @@ impl Shard {
                 return;
             }
             let payload = message.classified();
+            let received = self.tracer.received(message);
+            let trace = match &received {
+                Some(received) => Some(received.context),
+                None => sampled_context(message.headers),
+            };
+            let message = &Incoming { trace, ..*message };
             let batch = &mut *self.batch.borrow_mut();
+            if batch.frames.is_empty() && self.tracer.is_on() {
+                batch.begin(message.subject);
+            }
+            let mut outcome = Outcome::default();
             let (slow_client, sequence) = (interest.slow_client(sid), message.sequence);
             let subject = batch.keep_subject(slow_client, message.subject);
+            let mut receivers = 0;
             for index in groups {
                 let group = interest.group(*index);
                 if group.members().is_empty() {
@@ -111,11 +138,16 @@ impl Shard {
                 }
                 let start = batch.bytes.len();
                 encode(&mut batch.bytes, *index + 1, message, payload, group);
-                batch.deliveries += group.members().len();
+                receivers += group.members().len();
                 let (group, end) = (*index, batch.bytes.len());
                 let frame = EncodedFrame { group, start, end, slow_client, sequence, subject };
                 batch.frames.push(frame);
+                outcome.add(interest.group(group).members().len(), end - start);
             }
+            batch.traced.extend(received.map(|received| (received, outcome)));
+            batch.deliveries += receivers;
+            let class = if sequence.is_some() { Class::Durable } else { Class::Ephemeral };
+            self.meters.gathered(class, receivers, message.sent);
             batch.bytes.len() > BATCH_BYTES_MAX || batch.deliveries > BATCH_DELIVERIES_MAX
         };
         if is_large {
@@ -129,11 +161,14 @@ impl Shard {
         let Some(first) = batch.frames.first() else { return };
         let is_one_group = batch.frames.iter().all(|frame| frame.group == first.group);
         self.counters.add_deliveries(batch.deliveries as u64);
+        let mut writes = Writes::new(&batch);
         if is_one_group {
-            self.flush_group(first.group, &batch);
+            self.flush_group(first.group, &batch, &mut writes);
         } else {
-            self.flush_groups(&mut batch);
+            self.flush_groups(&mut batch, &mut writes);
         }
+        self.trace_batch(&mut batch, &writes);
+        self.meters.flushed();
         batch.bytes.clear();
         batch.bytes.shrink_to(BATCH_BYTES_MAX);
         batch.frames.clear();
@@ -143,7 +178,7 @@ impl Shard {
     }
 
     /// The frames are all for the same members: the whole buffer goes to each.
-    fn flush_group(self: &Rc<Self>, group: u32, batch: &Batch) {
+    fn flush_group(self: &Rc<Self>, group: u32, batch: &Batch, writes: &mut Writes) {
         let interest = self.interest.borrow();
         let connections = self.connections.borrow();
         let bytes = BatchBytes { frames: &batch.bytes, subjects: &batch.subjects };
@@ -153,11 +188,12 @@ impl Shard {
             connection.write_or_queue(self, &pieces, |outbox, taken, room| {
                 queue(outbox, bytes, batch.frames.iter(), taken, room)
             });
+            writes.note(connection);
         }
     }
 
     /// Chains each connection's frames in order of arrival, then writes each chain at once.
-    fn flush_groups(self: &Rc<Self>, batch: &mut Batch) {
+    fn flush_groups(self: &Rc<Self>, batch: &mut Batch, writes: &mut Writes) {
         let interest = self.interest.borrow();
         let connections = self.connections.borrow();
         for (index, frame) in batch.frames.iter().enumerate() {
@@ -189,13 +225,58 @@ impl Shard {
             connection.write_or_queue(self, &slices, |outbox, taken, room| {
                 queue(outbox, bytes, chain(), taken, room)
             });
+            writes.note(connection);
             slices.clear();
         }
         batch.arena.clear();
     }
+
+    /// Leaves the spans of a batch that has gone out.
+    fn trace_batch(&self, batch: &mut Batch, writes: &Writes) {
+        let Some(began) = batch.began.take() else { return };
+        if batch.traced.is_empty() {
+            let took_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.tracer.slow_batch(&batch.first_subject, took_ns);
+        }
+        for (received, outcome) in batch.traced.drain(..) {
+            let (blocked, slowest_ns) = (writes.blocked, writes.slowest_ns);
+            self.tracer.delivered(received, Outcome { blocked, slowest_ns, ..outcome });
+        }
+    }
+}
+
+/// How the writes of a batch went. Looked at only where a message of the batch leaves a span.
+struct Writes {
+    last: Option<Instant>,
+    blocked: usize,
+    slowest_ns: u64,
+}
+
+impl Writes {
+    fn new(batch: &Batch) -> Self {
+        let last = (!batch.traced.is_empty()).then(Instant::now);
+        Self { last, blocked: 0, slowest_ns: 0 }
+    }
+
+    /// One socket has been written to.
+    fn note(&mut self, connection: &Connection) {
+        let Some(last) = self.last else { return };
+        let now = Instant::now();
+        let took_ns = u64::try_from((now - last).as_nanos()).unwrap_or(u64::MAX);
+        self.slowest_ns = self.slowest_ns.max(took_ns);
+        self.blocked += usize::from(connection.waiting_bytes() > 0);
+        self.last = Some(now);
+    }
 }
 
 impl Batch {
+    /// Its first message has come.
+    fn begin(&mut self, subject: &[u8]) {
+        self.began = Some(Instant::now());
+        self.first_subject.clear();
+        self.first_subject.extend_from_slice(subject);
+    }
+
     /// Keeps the subject of a message that may be conflated; its start and end.
     fn keep_subject(&mut self, slow_client: SlowClient, subject: &[u8]) -> (usize, usize) {
         let start = self.subjects.len();
@@ -252,7 +333,7 @@ pub(super) fn encode(
     payload: Payload<'_>,
     group: &Group<u32>,
 ) {
-    let Incoming { subject, sequence, epoch, origin, .. } = *message;
+    let Incoming { subject, sequence, epoch, origin, trace, .. } = *message;
     let plain = Outgoing {
         i,
         subject,
@@ -268,8 +349,8 @@ pub(super) fn encode(
         return group.wire().message(out, &plain);
     };
     let headers = wanted_headers(message.headers, wishes);
-    let traceparent = wishes.trace.then(|| sampled_traceparent(message.headers)).flatten();
-    let full = Outgoing { headers: &headers, traceparent, ..plain };
+    let traceparent = trace.filter(|_| wishes.trace).map(|trace| trace.to_string());
+    let full = Outgoing { headers: &headers, traceparent: traceparent.as_deref(), ..plain };
     wishes.wire.message(out, &full);
 }
 
@@ -290,10 +371,4 @@ pub(super) fn wanted_headers<'a>(
         }
     }
     headers
-}
-
-/// A publisher's trace context, if it is well formed and sampled: others would only cost bytes.
-pub(super) fn sampled_traceparent(block: Headers<'_>) -> Option<&str> {
-    let value = std::str::from_utf8(block.get("traceparent")?).ok()?;
-    (trace::sampled_flag(value) == Some(true)).then_some(value)
 }

@@ -22,17 +22,21 @@ pub(crate) use transport::Transport;
 
 use super::Shard;
 use super::handshake::{self, Subprotocol};
+use crate::parties::{NoSeat, Seat};
 use answer::{AnswerBody, failure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use meridian_core::{Limit, Pressure};
 use meridian_proto::ErrorCode;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
+use meridian_telemetry::metrics::labels::Handshake;
+use socket::IsStream;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -45,6 +49,9 @@ use transport::{Http, Opened};
 const STREAM: &str = "/v1/stream";
 const CMD: &str = "/v1/cmd";
 const SSE: &str = "/v1/sse";
+
+/// When a client that finds the edge full should come back, in s.
+const AFTER_FULL_S: u64 = 5;
 
 /// Most request headers: browsers send about 20.
 const HEADERS_MAX: usize = 64;
@@ -87,7 +94,12 @@ pub(crate) async fn serve(
 ) -> Option<Upgraded> {
     let limits = &shard.limits;
     let patience = Duration::from_millis(limits.header_read_ms.min(limits.handshake_ms));
-    let opened = timeout(patience, transport::open(transport)).await.ok()??;
+    let Ok(opened) = timeout(patience, transport::open(transport)).await else {
+        shard.meters.handshake(Handshake::Slow);
+        shard.counters.add_limit(Limit::HandshakeTime);
+        return None;
+    };
+    let opened = opened?;
     match opened.http {
         Http::One => serve_one(shard, socket, opened).await,
         Http::Two => {
@@ -109,6 +121,9 @@ async fn serve_one(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, opened: Opened) -
                 if request.uri().path() == handshake::PATH
                     && let Ok(response) = handshake::upgrade(&request)
                 {
+                    if let Err(refused) = socket.seat_upgrade(request.headers()) {
+                        return Ok(shard.refuse_seat(refused));
+                    }
                     let subprotocol = handshake::subprotocol(request.headers());
                     *upgrade.borrow_mut() = Some((hyper::upgrade::on(&mut request), subprotocol));
                     return Ok(response);
@@ -193,6 +208,7 @@ async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inco
     let method = match request.uri().path() {
         // A good upgrade does not come here.
         handshake::PATH => {
+            shard.meters.handshake(Handshake::Refused);
             return handshake::upgrade(&request).unwrap_or_else(handshake::refusal);
         }
         STREAM | CMD => Method::POST,
@@ -201,6 +217,7 @@ async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inco
     };
     let verdict = shard.origins.judge(&request);
     if verdict == origin::Verdict::Refused {
+        shard.meters.handshake(Handshake::Origin);
         return origin::refusal();
     }
     let mut answer = if request.method() == Method::OPTIONS {
@@ -264,20 +281,45 @@ fn streamed(content_type: &'static str, body: AnswerBody) -> Answer {
 }
 
 impl Shard {
-    /// The answer to a stream that there is no room for.
-    fn refuse_stream(&self, socket: &HttpSocket) -> Option<Answer> {
+    /// Room for a stream, as its place among those of its client's address, or the answer to it.
+    fn admit_stream(
+        &self,
+        socket: &HttpSocket,
+        headers: &HeaderMap,
+    ) -> Result<Option<Seat>, Box<Answer>> {
         let held = self.connections.borrow().len() + self.handshakes.get();
         // A socket that counts as a handshake becomes the connection.
         let held = held - usize::from(!socket.has_streams());
-        if !self.is_ending.get() && held < self.limits.connections_max {
-            return None;
-        }
-        let busy = Failure::new(ErrorCode::TooManyRequests, "this edge is full, or ends");
-        let busy = Failure { after_ms: Some(5_000), ..busy };
-        let mut answer = failure(StatusCode::SERVICE_UNAVAILABLE, busy);
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        Some(answer)
+        let limit = if self.is_ending.get() || held >= self.limits.connections_max {
+            Limit::Connections
+        } else if self.memory.get().pressure() >= Pressure::Refuse {
+            Limit::Memory
+        } else {
+            let seat = socket.seat_request(headers, IsStream::Yes);
+            return seat.map_err(|refused| Box::new(self.refuse_seat(refused)));
+        };
+        self.meters.handshake(Handshake::Full);
+        self.counters.add_limit(limit);
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Err(Box::new(later(status, "this edge is full, or ends", AFTER_FULL_S)))
     }
+
+    /// The answer to a client whose address has its share.
+    fn refuse_seat(&self, NoSeat { limit, after_s }: NoSeat) -> Answer {
+        self.counters.add_limit(limit);
+        let msg = "too many connections of your address";
+        let mut answer = later(StatusCode::TOO_MANY_REQUESTS, msg, after_s.max(1));
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+}
+
+/// A refusal for now.
+fn later(status: StatusCode, msg: &str, after_s: u64) -> Answer {
+    let refused = Failure::new(ErrorCode::TooManyRequests, msg);
+    let mut answer = failure(status, Failure { after_ms: Some(after_s * 1_000), ..refused });
+    answer.headers_mut().insert(header::RETRY_AFTER, after_s.into());
+    answer
 }
 
 /// A file, or that there is none.

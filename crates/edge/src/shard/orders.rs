@@ -27,8 +27,19 @@ pub(crate) struct Orders {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// What verifies tokens, with its newest keys; none where no tokens are asked for.
     pub(crate) authenticator: Option<Arc<Authenticator>>,
+    /// Whether clients are sent elsewhere, and how.
+    pub(crate) moving: Option<Move>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
+}
+
+/// Where clients are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Move {
+    /// WebSocket URLs, at least one.
+    pub(crate) servers: Arc<[String]>,
+    /// How many clients of the edge a second, at least one.
+    pub(crate) per_second: u32,
 }
 
 /// How to end.
@@ -41,13 +52,17 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let Orders { mesh, epochs, tls, authenticator, drain } = orders.borrow_and_update().clone();
+        let Orders { mesh, epochs, tls, authenticator, moving, drain } =
+            orders.borrow_and_update().clone();
         shard.tls.borrow_mut().clone_from(&tls);
         *shard.authenticator.borrow_mut() = authenticator;
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
+            // The end sends everybody away, at its own pace.
+            shard.order_move(None);
             return drain;
         }
+        shard.order_move(moving);
         if *shard.mesh.borrow() != mesh {
             shard.tell_mesh(&mesh);
             *shard.mesh.borrow_mut() = mesh;

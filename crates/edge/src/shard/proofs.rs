@@ -39,6 +39,7 @@ impl Shard {
         let interest = self.interest.borrow();
         let group = interest.group(resumed.group - 1);
         let bytes = item_frame(group.wire(), &item, None);
+        self.meters.gaps("nats", resumed.members);
         for member in group.members().iter().take(resumed.members) {
             if let Some(connection) = self.connection_at(*member) {
                 connection.fence();

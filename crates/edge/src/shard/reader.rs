@@ -11,6 +11,8 @@ use bytes::Bytes;
 use fastwebsockets::{
     CloseCode as RfcCloseCode, OpCode, Role, WebSocketError, after_handshake_split,
 };
+use meridian_core::Limit;
+use meridian_proto::guard::Violation;
 use meridian_proto::limits::MESSAGE_ASSEMBLY_MS_MAX;
 use meridian_proto::{CloseCode, Wire, json, pb};
 use std::future::poll_fn;
@@ -114,12 +116,16 @@ async fn serve_burst(
         let read = timeout_at(deadline, frames.read_frame(&mut no_sends)).await;
         connection.heard_at_s.set(shard.now_s());
         if let Err(failure) = shard.spend_controls(connection, guarded.take_controls()) {
+            shard.counters.add_limit(Limit::ControlFrames);
             return Err(End::Close(CloseCode::PolicyViolation, failure));
         }
         let frame = match read {
             Ok(Ok(frame)) => frame,
-            Ok(Err(error)) => return Err(end_of(&error, &guarded)),
-            Err(_) => return Err(End::Close(CloseCode::PolicyViolation, "message took too long")),
+            Ok(Err(error)) => return Err(end_of(shard, &error, &guarded)),
+            Err(_) => {
+                shard.counters.add_limit(Limit::MessageTime);
+                return Err(End::Close(CloseCode::PolicyViolation, "message took too long"));
+            }
         };
         // The guard has judged the order, number and size of the fragments.
         match (frame.opcode, frame.fin) {
@@ -162,6 +168,7 @@ fn handle(
     opcode: OpCode,
     payload: &[u8],
 ) -> Result<(), End> {
+    shard.meters.client_bytes_in(payload.len());
     match opcode {
         OpCode::Text if connection.wire == Wire::PbBinary => {
             Err(End::Close(CloseCode::Unsupported, "text frame on a binary protocol"))
@@ -209,8 +216,13 @@ fn answer_to_close(payload: &[u8]) -> End {
     }
 }
 
-fn end_of(error: &WebSocketError, guarded: &Guarded<'_>) -> End {
+fn end_of(shard: &Shard, error: &WebSocketError, guarded: &Guarded<'_>) -> End {
     if let Some(violation) = guarded.violation() {
+        match violation {
+            Violation::MessageTooBig => shard.counters.add_limit(Limit::MessageBytes),
+            Violation::TooManyFragments => shard.counters.add_limit(Limit::Fragments),
+            _ => {}
+        }
         let code = match violation.close_code() {
             1008 => CloseCode::PolicyViolation,
             1009 => CloseCode::MessageTooBig,

@@ -1,14 +1,21 @@
 //! What a shard tells the rest of the process: a few numbers that one thread writes and the admin
 //! listener reads. Nobody waits for anybody.
 
+use meridian_core::Limit;
+use meridian_core::limit::LIMITS;
 use meridian_core::outbox::Shed;
 use meridian_proto::CloseCode;
+use meridian_telemetry::metrics::Published;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Written by one shard, read by the admin listener.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
+    /// Everything that `/metrics` shows of the shard, see `meters`.
+    pub(crate) metrics: Arc<Published>,
     nats_connected: AtomicBool,
     connections: AtomicUsize,
     sessions: AtomicU64,
@@ -18,6 +25,8 @@ pub(crate) struct Report {
     slow_closes: AtomicU64,
     slow_drops: AtomicU64,
     slow_conflations: AtomicU64,
+    pending_bytes: AtomicUsize,
+    limits: [AtomicU64; LIMITS],
 }
 
 /// The numbers of a report at one moment.
@@ -39,6 +48,24 @@ pub(crate) struct Numbers {
     pub(crate) slow_drops: u64,
     /// Messages replaced by newer ones for slow clients since the start, each told by a gap.
     pub(crate) slow_conflations: u64,
+    /// Bytes that wait for slow clients.
+    pub(crate) pending_bytes: usize,
+    /// How often each limit was reached since the start.
+    pub(crate) limits: LimitCounts,
+}
+
+/// How often each limit was reached, by [`Limit::ALL`]'s order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct LimitCounts(pub(crate) [u64; LIMITS]);
+
+impl Serialize for LimitCounts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(LIMITS))?;
+        for (limit, count) in Limit::ALL.iter().zip(self.0) {
+            map.serialize_entry(limit.label(), &count)?;
+        }
+        map.end()
+    }
 }
 
 /// Owned by the shard: plain cells on the message path, copied to the report once a second.
@@ -50,6 +77,7 @@ pub(crate) struct Counters {
     slow_closes: Cell<u64>,
     slow_drops: Cell<u64>,
     slow_conflations: Cell<u64>,
+    limits: [Cell<u64>; LIMITS],
 }
 
 impl Counters {
@@ -70,10 +98,27 @@ impl Counters {
         self.slow_conflations.set(self.slow_conflations.get() + shed.conflated);
     }
 
+    pub(crate) fn add_limit(&self, limit: Limit) {
+        let count = &self.limits[limit as usize];
+        count.set(count.get() + 1);
+    }
+
     pub(crate) fn add_close(&self, code: CloseCode) {
         if code == CloseCode::Slow {
             self.slow_closes.set(self.slow_closes.get() + 1);
         }
+    }
+}
+
+impl Counters {
+    /// How often each limit was reached.
+    pub(super) fn limits(&self) -> impl Iterator<Item = (Limit, u64)> {
+        Limit::ALL.into_iter().zip(self.limits.iter().map(Cell::get))
+    }
+
+    /// Sessions, slow closes, drops and conflations.
+    pub(super) fn for_meters(&self) -> [u64; 4] {
+        [&self.sessions, &self.slow_closes, &self.slow_drops, &self.slow_conflations].map(Cell::get)
     }
 }
 
@@ -90,7 +135,11 @@ impl Report {
         self.connections.store(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn publish(&self, counters: &Counters, filters: usize) {
+    pub(crate) fn publish(&self, counters: &Counters, filters: usize, pending_bytes: usize) {
+        self.pending_bytes.store(pending_bytes, Ordering::Relaxed);
+        for (told, counted) in self.limits.iter().zip(&counters.limits) {
+            told.store(counted.get(), Ordering::Relaxed);
+        }
         self.sessions.store(counters.sessions.get(), Ordering::Relaxed);
         self.filters.store(filters, Ordering::Relaxed);
         self.messages.store(counters.messages.get(), Ordering::Relaxed);
@@ -110,6 +159,8 @@ impl Report {
             slow_closes: self.slow_closes.load(Ordering::Relaxed),
             slow_drops: self.slow_drops.load(Ordering::Relaxed),
             slow_conflations: self.slow_conflations.load(Ordering::Relaxed),
+            pending_bytes: self.pending_bytes.load(Ordering::Relaxed),
+            limits: LimitCounts(self.limits.each_ref().map(|told| told.load(Ordering::Relaxed))),
         }
     }
 }
@@ -125,6 +176,8 @@ impl std::iter::Sum for Numbers {
             slow_closes: sum.slow_closes + next.slow_closes,
             slow_drops: sum.slow_drops + next.slow_drops,
             slow_conflations: sum.slow_conflations + next.slow_conflations,
+            pending_bytes: sum.pending_bytes + next.pending_bytes,
+            limits: LimitCounts(std::array::from_fn(|at| sum.limits.0[at] + next.limits.0[at])),
         })
     }
 }

@@ -46,6 +46,7 @@ impl Shard {
             let failure = Failure::new(ErrorCode::NoResponders, "nobody serves this subject");
             return self.fail(request.member, request.command, failure);
         }
+        self.tracer.answered(request.member, request.command);
         let Some(connection) = self.connection(request.member) else { return };
         let content_type = message.headers.get("Content-Type");
         let payload = Payload::classify(content_type, message.payload);
@@ -83,6 +84,7 @@ impl Shard {
             let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
             return self.fail(request.member, request.command, failure);
         };
+        self.tracer.answered(request.member, request.command);
         let Some(connection) = self.connection(request.member) else { return };
         let reply = PublishReply {
             ack: Ack::Stream,

@@ -5,7 +5,6 @@ use super::asker::Asker;
 use super::fanout::Incoming;
 use super::{ConnectionKey, Shard};
 use crate::error::Error;
-use meridian_core::Class;
 use meridian_core::session::Outbound;
 use meridian_nats::streams::live_subject_prefix;
 use meridian_nats::{
@@ -13,6 +12,7 @@ use meridian_nats::{
 };
 use meridian_proto::item::Failure;
 use meridian_proto::{ErrorCode, Filter, Subject};
+use meridian_telemetry::metrics::labels::Class;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -111,8 +111,10 @@ impl Upstream {
         let mut writer = self.writer.borrow_mut();
         let Some(writer) = writer.as_mut() else { return Err(unreachable()) };
         let reply = token.map(|token| self.reply_subject(Asker::Client, token));
-        let headers: Vec<(&str, &str)> =
+        let mut headers: Vec<(&str, &str)> =
             message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let traceparent = message.trace.map(|trace| trace.to_string());
+        headers.extend(traceparent.as_deref().map(|trace| ("traceparent", trace)));
         let subject = message.subject.as_str();
         match writer.publish(subject, reply.as_deref(), &headers, &message.payload) {
             Ok(()) => Ok(self.ping_behind()),
@@ -183,11 +185,16 @@ impl Upstream {
 pub(crate) async fn run(shard: Rc<Shard>, options: ConnectOptions) -> Result<(), Error> {
     let mut pool = ServerPool::new(options.servers.clone())?;
     let mut backoff = Backoff::new();
+    let mut is_first = true;
     loop {
         let server = pool.next_server().clone();
         match dial(&server, &options).await {
             Ok((reader, writer, info)) => {
                 info!(shard = shard.index, %server, name = info.server_name, "NATS connected");
+                shard.tracer.set_server(&info.server_name);
+                if !std::mem::replace(&mut is_first, false) {
+                    shard.meters.reconnected();
+                }
                 let since = Instant::now();
                 let lost = converse(&shard, reader, writer).await;
                 warn!(shard = shard.index, %server, error = %lost, "NATS connection lost");
@@ -255,9 +262,17 @@ fn take_all(shard: &Rc<Shard>, reader: &mut Reader) -> Result<(), meridian_nats:
             Op::Message(message) if message.sid == COMMANDS_SID => shard.forwarded(&message),
             Op::Message(message) => {
                 shard.counters.add_message();
+                let bytes = message.headers.as_bytes().len() + message.payload.len();
                 match shard.durables.get(message.sid) {
-                    Some(durable) => shard.durable_message(&durable, &message),
-                    None => shard.gather(message.sid, &Incoming::ephemeral(&message)),
+                    Some(durable) => {
+                        shard.meters.received(Class::Durable, bytes);
+                        shard.durable_message(&durable, &message);
+                    }
+                    None => {
+                        shard.meters.received(Class::Ephemeral, bytes);
+                        let sent = shard.meters.ephemeral(message.headers);
+                        shard.gather(message.sid, &Incoming::ephemeral(&message, sent));
+                    }
                 }
             }
             Op::Pong => {
@@ -389,10 +404,10 @@ impl Shard {
     fn upstream_subject<'a>(&self, filter: &'a Filter) -> Cow<'a, str> {
         let namespace = self.policy.namespaces.of_filter(filter);
         match namespace.map(|namespace| namespace.class) {
-            Some(Class::Durable) => {
+            Some(meridian_core::Class::Durable) => {
                 Cow::Owned(format!("{}{filter}", live_subject_prefix(&self.policy.region)))
             }
-            Some(Class::Ephemeral) | None => Cow::Borrowed(filter.as_str()),
+            Some(meridian_core::Class::Ephemeral) | None => Cow::Borrowed(filter.as_str()),
         }
     }
 

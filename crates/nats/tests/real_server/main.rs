@@ -8,3 +8,4 @@
 mod control;
 mod data;
 mod server;
+mod tls;

@@ -60,6 +60,11 @@ impl NatsServer {
         format!("nats://{user_info}127.0.0.1:{}", self.port).parse().unwrap()
     }
 
+    /// The address as TLS.
+    pub(crate) fn tls_url(&self) -> ServerUrl {
+        format!("tls://127.0.0.1:{}", self.port).parse().unwrap()
+    }
+
     async fn listening_port(&mut self) -> u16 {
         let file = format!("nats-server_{}.ports", self.child.id());
         let file = self.directory.path().join(file);

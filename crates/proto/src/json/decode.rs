@@ -58,6 +58,7 @@ fn command(line: &str) -> Result<Command, DecodeError> {
         "publish" => body(id, &name, raw).map(Body::Publish),
         "request" => body(id, &name, raw).map(Body::Request),
         "history" => body(id, &name, raw).map(Body::History),
+        "receipt" => body(id, &name, raw).map(Body::Receipt),
         other => match UNSERVED.into_iter().find(|unserved| *unserved == other) {
             Some(unserved) => Ok(Body::Unserved(unserved)),
             None => {

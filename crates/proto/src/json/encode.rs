@@ -43,6 +43,7 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
         Body::Publish(body) => line(out, command.id, "publish", body),
         Body::Request(body) => line(out, command.id, "request", body),
         Body::History(body) => line(out, command.id, "history", body),
+        Body::Receipt(body) => line(out, command.id, "receipt", body),
         Body::Unserved(name) => line(out, command.id, name, &()),
     }
 }

@@ -7,7 +7,8 @@ use super::payload::{
 use super::writer;
 use crate::codes::ErrorCode;
 use crate::command::{
-    Ack, Body, Command, Connect, History, Position, Publish, Request, Subscribe, Unsubscribe,
+    Ack, Body, Command, Connect, History, Position, Publish, Receipt, Request, Subscribe,
+    Unsubscribe,
 };
 use crate::decode_error::{DecodeError, refuse, shorten};
 use crate::limits::COMMANDS_PER_FRAME_MAX;
@@ -23,6 +24,7 @@ const UNSUBSCRIBE: u32 = 4;
 const PUBLISH: u32 = 5;
 const REQUEST: u32 = 6;
 const HISTORY: u32 = 9;
+const RECEIPT: u32 = 11;
 
 /// Fields of a `Command` for commands of the protocol that this version answers with 108.
 const UNSERVED: [(u32, &str); 3] = [(7, "presence"), (8, "presence_stats"), (10, "refresh")];
@@ -73,11 +75,11 @@ impl<'a> Parts<'a> {
         for field in Fields::new(command) {
             match field {
                 Ok((1, Value::Number(id))) => parts.id = Some(id),
-                Ok((number @ 2..=10, Value::Bytes(bytes))) => match parts.body {
+                Ok((number @ 2..=11, Value::Bytes(bytes))) => match parts.body {
                     None => parts.body = Some((number, bytes)),
                     Some(_) => parts.second = Some(number),
                 },
-                Ok((number @ 1..=10, _)) => parts.malformed = Some(Malformed::FieldType(number)),
+                Ok((number @ 1..=11, _)) => parts.malformed = Some(Malformed::FieldType(number)),
                 Ok((number, _)) => parts.unknown = Some(number),
                 Err(malformed) => parts.malformed = Some(malformed),
             }
@@ -116,6 +118,7 @@ fn read(bytes: &[u8]) -> Result<Command, DecodeError> {
         PUBLISH => ("publish", publish(body).map(Body::Publish)),
         REQUEST => ("request", request(body).map(Body::Request)),
         HISTORY => ("history", history(body).map(Body::History)),
+        RECEIPT => ("receipt", receipt(body).map(Body::Receipt)),
         other => {
             let name = UNSERVED.into_iter().find(|(number, _)| *number == other);
             let name = name.map_or("unknown", |(_, name)| name);
@@ -252,6 +255,20 @@ fn history(bytes: &[u8]) -> Result<History, Malformed> {
     Ok(body)
 }
 
+fn receipt(bytes: &[u8]) -> Result<Receipt, Malformed> {
+    let mut body = Receipt::default();
+    for field in Fields::new(bytes) {
+        let (number, value) = field?;
+        match number {
+            1 => body.tp = read_traceparent(value.bytes(1)?).unwrap_or_default(),
+            2 => body.at = value.number(2)?,
+            3 => body.took = value.number(3)?,
+            _ => {}
+        }
+    }
+    Ok(body)
+}
+
 /// Appends a frame with one command. Frames may be appended to each other.
 pub fn command(out: &mut Vec<u8>, command: &Command) {
     writer::nested(out, COMMAND, |out| {
@@ -268,6 +285,7 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
             Body::Publish(body) => writer::nested(out, PUBLISH, |out| write_publish(out, body)),
             Body::Request(body) => writer::nested(out, REQUEST, |out| write_request(out, body)),
             Body::History(body) => writer::nested(out, HISTORY, |out| write_history(out, body)),
+            Body::Receipt(body) => writer::nested(out, RECEIPT, |out| write_receipt(out, body)),
             Body::Unserved(name) => {
                 let known = UNSERVED.into_iter().find(|(_, other)| other == name);
                 known.into_iter().for_each(|(number, _)| writer::bytes_always(out, number, b""));
@@ -336,6 +354,12 @@ fn write_request(out: &mut Vec<u8>, body: &Request) {
     writer::number(out, 4, body.timeout.unwrap_or_default().min(u32::MAX.into()));
     headers(out, 5, &body.h);
     traceparent(out, 6, body.tp.as_deref());
+}
+
+fn write_receipt(out: &mut Vec<u8>, body: &Receipt) {
+    traceparent(out, 1, Some(body.tp.as_str()).filter(|tp| !tp.is_empty()));
+    writer::number(out, 2, body.at);
+    writer::number(out, 3, body.took);
 }
 
 fn write_history(out: &mut Vec<u8>, body: &History) {

@@ -2,8 +2,8 @@
 
 use super::{command_line, item_line, reflection};
 use meridian_proto::command::{
-    Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Request,
-    Subscribe, Unsubscribe,
+    Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Receipt,
+    Request, Subscribe, Unsubscribe,
 };
 use meridian_proto::item::{
     ConnectReply, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item, Limits,
@@ -87,6 +87,8 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(f, after, before, limit, hdr, trace)| {
                 Body::History(History { f, after, before, limit, hdr, trace })
             });
+    let receipt = (traceparent(), any::<u64>(), any::<u64>())
+        .prop_map(|(tp, at, took)| Body::Receipt(Receipt { tp: tp.unwrap_or_default(), at, took }));
     let subscribe = (any::<String>(), position(), of(from()), words(), any::<bool>()).prop_map(
         |(f, recover, from, hdr, trace)| {
             Body::Subscribe(Subscribe { f, recover, from, hdr, trace })
@@ -108,6 +110,7 @@ fn command() -> impl Strategy<Value = Command> {
         publish,
         request,
         history,
+        receipt,
     ];
     prop_oneof![
         1 => Just(Command { id: None, body: Body::Heartbeat }),

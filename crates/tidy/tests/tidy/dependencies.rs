@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("proto", &[]),
     ("core", &["proto"]),
     ("nats", &["core"]),
-    ("telemetry", &[]),
+    ("telemetry", &["proto"]),
     ("edge", &["core", "nats", "proto", "telemetry"]),
     ("client", &["proto"]),
     ("local", &[]),
@@ -44,7 +44,7 @@ const IMPURE: [&str; 9] = [
 /// Libraries, by the beginning of their names, that only these crates may name.
 const KNOWN_TO: [(&str, &[&str]); 3] = [
     ("async-nats", &["nats", "testkit"]),
-    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry", &["telemetry", "testkit"]),
     ("tracing-subscriber", &["telemetry"]),
 ];
 

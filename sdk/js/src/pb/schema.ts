@@ -89,6 +89,7 @@ const command: Schema = {
     5: texts("hdr"),
     6: flag("trace"),
   }),
+  11: message("receipt", { 1: trace, 2: whole("at"), 3: whole("took") }),
 };
 
 const mark: Schema = { 1: id, 2: whole("q", DEFAULTED) };

@@ -11,6 +11,7 @@
 mod provenance;
 mod scenarios;
 mod servers;
+mod span_sink;
 mod summary;
 
 use std::io::Write;
@@ -44,11 +45,15 @@ const SOCKETS_MAX: usize = 10_000;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Run only these scenarios: fanout-20, fanout-80, burst-1000, burst-5000, unicast, idle,
-    /// durable-20, durable-1000, durable-unicast.
+    /// durable-20, durable-1000, durable-unicast, traced-80, traced-unicast.
     #[arg(long, value_delimiter = ',', value_parser = scenarios::find)]
     only: Vec<&'static Scenario>,
     /// Run only these targets.
-    #[arg(long, value_delimiter = ',', default_value = "floor,nats,edge,durable")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "floor,nats,edge,durable,untraced,traced-thousandth,traced-all"
+    )]
     targets: Vec<ServerKind>,
     /// Repeat each scenario so often, targets interleaved, and report medians.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -149,6 +154,7 @@ async fn measure(
         duration,
         payload_bytes: PAYLOAD_BYTES,
         receiver_threads: arguments.receiver_threads,
+        tracing: kind.tracing(),
     };
     let measured = match scenario.kind {
         Kind::Fanout => run_fanout(&load).await,

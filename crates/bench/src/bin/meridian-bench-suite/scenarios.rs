@@ -30,7 +30,14 @@ pub(crate) struct Scenario {
     pub(crate) promise: Promise,
 }
 
+/// What tracing costs is the edge against itself, fed with messages that have a `traceparent`.
+const TRACED: &[ServerKind] =
+    &[ServerKind::Untraced, ServerKind::TracedThousandth, ServerKind::TracedAll];
+
+const TRACING: Promise = Promise { cpu_over_untraced: Some(1.03), ..NOTHING };
+
 const NOTHING: Promise = Promise {
+    cpu_over_untraced: None,
     cpu_over_floor: None,
     cpu_over_nats: None,
     cpu_over_ephemeral: None,
@@ -51,7 +58,7 @@ const FANOUT: Promise =
     Promise { cpu_over_floor: Some(1.15), cpu_over_nats: Some(0.55), ..NOTHING };
 
 /// In the order in which they run.
-pub(crate) const SCENARIOS: [Scenario; 9] = [
+pub(crate) const SCENARIOS: [Scenario; 11] = [
     Scenario {
         name: "fanout-20",
         kind: Kind::Fanout,
@@ -132,6 +139,24 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
         rate_per_s: 5_000,
         duration_s: 10,
         promise: DURABLE,
+    },
+    Scenario {
+        name: "traced-80",
+        kind: Kind::Fanout,
+        targets: TRACED,
+        sockets: 1_000,
+        rate_per_s: 80,
+        duration_s: 10,
+        promise: TRACING,
+    },
+    Scenario {
+        name: "traced-unicast",
+        kind: Kind::Unicast,
+        targets: TRACED,
+        sockets: 2_000,
+        rate_per_s: 5_000,
+        duration_s: 10,
+        promise: TRACING,
     },
 ];
 

@@ -8,13 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use meridian_bench::{Processes, Target, wait_until_subscribable};
+use meridian_bench::{Processes, Target, Tracing, wait_until_subscribable};
 use meridian_local::{EdgeProcess, NatsServer, NatsServerOptions, PortBlock, find_nats_server};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::Failure;
+use crate::{Failure, span_sink};
 
 /// The floor binds two ports and prints a line; this is for a very busy machine.
 const FLOOR_READY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +43,12 @@ pub(crate) enum ServerKind {
     Edge,
     /// `meridian edge`, on a durable namespace: the nats-server beside it stores every message.
     Durable,
+    /// `meridian edge` without tracing, where every message has a `traceparent`.
+    Untraced,
+    /// The same with tracing, and one message in a thousand sampled.
+    TracedThousandth,
+    /// The same with every message sampled.
+    TracedAll,
 }
 
 impl ServerKind {
@@ -50,13 +56,24 @@ impl ServerKind {
     pub(crate) fn subject(self) -> &'static str {
         match self {
             Self::Floor | Self::Nats | Self::Edge => "demo.bench",
+            Self::Untraced | Self::TracedThousandth | Self::TracedAll => "demo.bench",
             Self::Durable => "orders.bench",
         }
     }
 
     /// Whether it needs `meridian`.
     fn is_edge(self) -> bool {
-        matches!(self, Self::Edge | Self::Durable)
+        !matches!(self, Self::Floor | Self::Nats)
+    }
+
+    /// What the messages that it is fed with say of their trace.
+    pub(crate) fn tracing(self) -> Tracing {
+        match self {
+            Self::Floor | Self::Nats | Self::Edge | Self::Durable => Tracing::Silent,
+            Self::Untraced => Tracing::Unsampled,
+            Self::TracedThousandth => Tracing::Every(1_000),
+            Self::TracedAll => Tracing::Every(1),
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -65,6 +82,9 @@ impl ServerKind {
             Self::Nats => "nats-server",
             Self::Edge => "edge",
             Self::Durable => "edge, durable",
+            Self::Untraced => "edge, untraced",
+            Self::TracedThousandth => "edge, 0.1 % traced",
+            Self::TracedAll => "edge, all traced",
         }
     }
 }
@@ -153,7 +173,15 @@ impl Server {
             }
             ServerKind::Edge => {
                 let nats = nats_config(ports.nats, None, None);
-                start_edge(programs, directory, ports, &nats).await?
+                start_edge(programs, directory, ports, &nats, "").await?
+            }
+            ServerKind::Untraced => {
+                start_edge(programs, directory, ports, &traced_nats_config(ports.nats), "").await?
+            }
+            ServerKind::TracedThousandth | ServerKind::TracedAll => {
+                let tracing = tracing_section(&span_sink::start()?);
+                let nats = traced_nats_config(ports.nats);
+                start_edge(programs, directory, ports, &nats, &tracing).await?
             }
             ServerKind::Durable => start_durable(programs, directory, ports).await?,
         };
@@ -227,10 +255,11 @@ async fn start_edge(
     directory: &Path,
     ports: Ports,
     nats_config: &str,
+    tracing: &str,
 ) -> Result<(Target, Running), Failure> {
     let nats = start_nats(programs, directory, ports.nats, nats_config).await?;
     let config_path = directory.join("edge.toml");
-    std::fs::write(&config_path, edge_config(ports))?;
+    std::fs::write(&config_path, edge_config(ports) + tracing)?;
     let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.admin));
     let log_path = directory.join("edge.log");
     let edge = EdgeProcess::start(&programs.meridian, config_path, log_path, admin).await?;
@@ -252,7 +281,7 @@ async fn start_durable(
         std::fs::remove_dir_all(&store)?;
     }
     let nats = nats_config(ports.nats, None, Some(&store));
-    let (target, running) = start_edge(programs, directory, ports, &nats).await?;
+    let (target, running) = start_edge(programs, directory, ports, &nats, "").await?;
     let applied = Command::new(&programs.meridian)
         .args(["streams", "apply", "--config"])
         .arg(directory.join("edge.toml"))
@@ -285,6 +314,22 @@ fn nats_config(port: u16, websocket: Option<u16>, store: Option<&Path>) -> Strin
     format!(
         "server_name: \"{NATS_NAME}\"\nlisten: \"127.0.0.1:{port}\"\n\
          authorization {{ user: edge, password: edge }}\n{listener}{store}"
+    )
+}
+
+/// A server that traces what is sampled.
+fn traced_nats_config(port: u16) -> String {
+    format!(
+        "server_name: \"{NATS_NAME}\"\nlisten: \"127.0.0.1:{port}\"\n\
+         accounts {{ BENCH: {{ users: [ {{ user: edge, password: edge }} ], \
+         msg_trace: {{ dest: \"_mrd.trace.bench\", sampling: \"100%\" }} }} }}\n"
+    )
+}
+
+/// Everything that tracing can do: server spans, and OTLP to a receiver that forgets.
+fn tracing_section(endpoint: &str) -> String {
+    format!(
+        "\n[tracing]\nnats_spans = true\notlp_endpoint = \"{endpoint}\"\notlp_protocol = \"http\"\n"
     )
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use clap::ValueEnum;
 use meridian_bench::Report;
 use meridian_bench::comparison::{Figures, Promise, Ratio, SideBySide};
 use serde::Serialize;
@@ -50,8 +51,7 @@ impl Summary {
         out: &Path,
     ) -> Result<(), Failure> {
         let mut medians = Vec::new();
-        let kinds = [ServerKind::Floor, ServerKind::Nats, ServerKind::Edge, ServerKind::Durable];
-        for kind in kinds {
+        for &kind in ServerKind::value_variants() {
             let runs: Vec<Figures> = reports
                 .iter()
                 .filter(|(of, _)| *of == kind)
@@ -67,6 +67,9 @@ impl Summary {
             nats: of(ServerKind::Nats),
             edge: of(ServerKind::Edge),
             durable: of(ServerKind::Durable),
+            untraced: of(ServerKind::Untraced),
+            traced_thousandth: of(ServerKind::TracedThousandth),
+            traced_all: of(ServerKind::TracedAll),
         };
         let compared = Compared {
             scenario: scenario.name,

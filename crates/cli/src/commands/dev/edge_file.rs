@@ -54,6 +54,11 @@ mode = "dev"
 [drain]
 window_ms = {DRAIN_WINDOW_MS}
 
+[tracing]
+nats_spans = true
+live_subject = "traces"
+client_per_second = 50
+
 [demo]
 page = true
 rtt_ms = {rtt_ms}
@@ -95,6 +100,12 @@ class = "ephemeral"
 publish = true
 request = true
 headers = ["x-kind"]
+
+# Finished spans, for the demo page and `meridian trace`.
+[[namespaces]]
+name = "traces"
+pattern = "traces.>"
+class = "ephemeral"
 
 [[namespaces]]
 name = "orders"
@@ -138,6 +149,6 @@ mod tests {
         assert_eq!(value["demo"]["regions"][1]["nats"].as_str(), Some(nats.as_str()));
         assert_eq!(value["demo"]["control_token"].as_str(), Some("secret"));
         assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
-        assert_eq!(value["namespaces"][1]["stream"]["home"].as_str(), Some("eu"));
+        assert_eq!(value["namespaces"][2]["stream"]["home"].as_str(), Some("eu"));
     }
 }

@@ -25,11 +25,13 @@ impl StreamsFile {
     /// [`Error::Config`], and [`Error::Usage`] with every namespace that cannot have streams.
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let config = Config::load(Some(path)).map_err(Error::Config)?;
-        // The configuration has been checked: there is one, and it can be read.
-        let server = config.nats.servers.first().map_or("", String::as_str);
-        let server = server.parse().map_err(|error: meridian_nats::Error| {
-            Error::Usage(format!("nats.servers[0]: {error}"))
-        })?;
+        let servers = config
+            .nats_servers()
+            .map_err(|error| Error::Usage(format!("nats.servers: {error}")))?;
+        // The configuration has been checked: there is one.
+        let Some(server) = servers.into_iter().next() else {
+            return Err(Error::Usage("nats.servers: empty".into()));
+        };
         let namespaces = config.durable_namespaces();
         let regions = regions(config);
         let checks = namespaces.iter().map(|namespace| namespace.check(&regions));

@@ -10,6 +10,7 @@ use meridian_core::session::From;
 use meridian_proto::ErrorCode;
 use meridian_proto::command::Position;
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
+use meridian_telemetry::metrics::labels::Resume;
 use serde_json::json;
 use std::rc::Rc;
 
@@ -134,6 +135,7 @@ impl Shard {
     }
 
     pub(super) fn admit(&self, joiner: &Joiner) {
+        self.measure_start(joiner);
         self.interest.borrow_mut().admit(joiner.group, joiner.member.index);
     }
 
@@ -151,6 +153,14 @@ impl Shard {
         let Some(connection) = self.joiner_connection(joiner) else { return };
         let Some(id) = joiner.command else { return };
         let why = opening.recovered.and_then(Result::err);
+        if joiner.is_resume() {
+            self.meters.resume(match why {
+                None => Resume::Recovered,
+                Some(Why::Expired) => Resume::Expired,
+                Some(Why::Limit) => Resume::Limit,
+                Some(Why::Epoch) => Resume::Epoch,
+            });
+        }
         let reply = SubscribeReply {
             i: joiner.group,
             recoverable: true,
@@ -172,6 +182,9 @@ impl Shard {
 
     fn refuse_join(self: &Rc<Self>, joiner: &Joiner, failure: GetFailure) {
         let Some(connection) = self.joiner_connection(joiner) else { return };
+        if joiner.is_resume() {
+            self.meters.resume(Resume::Unavailable);
+        }
         if let Some(session) = connection.session.borrow_mut().as_mut() {
             session.release(joiner.group);
         }

@@ -5,8 +5,9 @@ use super::pages::PAGE_MESSAGES;
 use super::{DurableFilter, Joiner, epoch_gap, gap, incoming};
 use crate::shard::Shard;
 use crate::shard::connection::Connection;
-use crate::shard::fanout::encode;
+use crate::shard::fanout::{Incoming, encode};
 use crate::shard::store::GetFailure;
+use crate::shard::tracer::{Outcome, Received, sampled_context};
 use meridian_core::durable::{Missed, Next, Opening, Replay, Snapshot, Stored};
 use meridian_proto::Origin;
 use meridian_proto::item::{Item, Mark};
@@ -188,6 +189,7 @@ impl Shard {
         self.tell_missed(connection, durable, joiner, missed);
         for stored in rest {
             self.send_replayed(connection, durable, joiner.group, stored);
+            joiner.note_replayed();
         }
         let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
         connection.send_in(self, &Item::Live(mark), &durable.epoch.borrow());
@@ -328,6 +330,7 @@ impl Shard {
                 return Sent::All;
             }
             self.send_replayed(&connection, durable, joiner.group, stored);
+            joiner.note_replayed();
             while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
                 let rest = &messages[index + 1..];
                 if rest.is_empty() {
@@ -401,11 +404,28 @@ impl Shard {
     ) {
         let epoch = durable.epoch.borrow();
         let message = incoming(stored, durable.position_epoch(&epoch), Origin::Replay);
+        let received = self.replay_span(&message);
+        let trace = match &received {
+            Some(received) => Some(received.context),
+            None => sampled_context(message.headers),
+        };
+        let message = Incoming { trace, ..message };
         let mut bytes = Vec::new();
         let interest = self.interest.borrow();
         let members = interest.group(group - 1);
         encode(&mut bytes, group, &message, message.classified(), members);
         drop(interest);
         connection.write(self, &[IoSlice::new(&bytes)]);
+        if let Some(received) = received {
+            let blocked = usize::from(connection.waiting_bytes() > 0);
+            let outcome = Outcome { clients: 1, bytes: bytes.len(), blocked, slowest_ns: 0 };
+            self.tracer.delivered(received, outcome);
+        }
+    }
+
+    /// A replay is for one client, so its spans come out of the clients' budget.
+    fn replay_span(&self, message: &Incoming<'_>) -> Option<Received> {
+        sampled_context(message.headers).filter(|_| self.tracer.is_on())?;
+        self.tracer.affords_client().then(|| self.tracer.received(message)).flatten()
     }
 }

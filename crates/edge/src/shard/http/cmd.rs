@@ -64,6 +64,7 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err((status, refused)) => return failure(status, refused),
     };
+    shard.meters.client_bytes_in(body.len());
     let (envelope, commands) = match Envelope::parse(&body) {
         Ok(parsed) => parsed,
         Err(what) => {

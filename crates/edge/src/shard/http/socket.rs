@@ -1,9 +1,13 @@
 //! One socket that speaks HTTP: what it counts as, and how long it may do nothing.
 
+use crate::parties::{NoSeat, Seat};
 use crate::shard::Shard;
-use std::cell::Cell;
-use std::fmt::Display;
+use crate::shard::shard_limits::Source;
+use hyper::header::HeaderMap;
+use meridian_core::Limit;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,14 +23,27 @@ const BODIES_MAX: usize = 4;
 /// it is dropped, on every path, except while it carries streams: these count as connections.
 pub(crate) struct HttpSocket {
     shard: Rc<Shard>,
+    /// Whose it is, as far as that is known.
+    source: Cell<Source>,
+    /// Its place among the sockets of its client's address.
+    seat: RefCell<Option<Seat>>,
     /// Requests that are being answered.
     requests: Cell<u32>,
     /// Those of them that are streams.
     streams: Cell<u32>,
+    /// Whether there was any.
+    has_served: Cell<bool>,
     /// Since when there are none.
     quiet_since: Cell<Instant>,
     /// For requests that read a body.
     pub(super) bodies: Semaphore,
+}
+
+/// Whether a request asks for a stream beside the socket that it came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IsStream {
+    Yes,
+    No,
 }
 
 /// A request that is being answered. The socket counts it until it is dropped.
@@ -37,20 +54,71 @@ pub(crate) struct Streaming(Busy);
 
 impl HttpSocket {
     /// A socket that was just accepted.
-    pub(crate) fn new(shard: &Rc<Shard>) -> Rc<Self> {
+    pub(crate) fn new(shard: &Rc<Shard>, source: Source, seat: Option<Seat>) -> Rc<Self> {
         shard.handshakes.set(shard.handshakes.get() + 1);
         Rc::new(Self {
             shard: Rc::clone(shard),
+            source: Cell::new(source),
+            seat: RefCell::new(seat),
             requests: Cell::new(0),
             streams: Cell::new(0),
+            has_served: Cell::new(false),
             quiet_since: Cell::new(Instant::now()),
             bodies: Semaphore::new(BODIES_MAX),
         })
     }
 
+    /// Whose it is, as far as that is known.
+    pub(crate) fn source(&self) -> Source {
+        self.source.get()
+    }
+
+    /// Its client has become known.
+    pub(crate) fn sit(&self, client: IpAddr, seat: Option<Seat>) {
+        self.source.set(Source::Client(client));
+        *self.seat.borrow_mut() = seat;
+    }
+
+    /// Hands its place on, to the connection that it becomes.
+    pub(crate) fn leave_seat(&self) -> Option<Seat> {
+        self.seat.borrow_mut().take()
+    }
+
+    /// A place for what a request begins: an upgrade, or a stream beside the socket. Only a proxy
+    /// that says of each request whose it is gives an upgrade a place of its own.
+    pub(super) fn seat_request(
+        &self,
+        headers: &HeaderMap,
+        is_stream: IsStream,
+    ) -> Result<Option<Seat>, NoSeat> {
+        let client = match self.source.get() {
+            Source::Forwarded => {
+                let values = headers.get_all("x-forwarded-for").iter();
+                // What is no text is no address.
+                let values = values.map(|value| value.to_str().unwrap_or("?"));
+                self.shard.limits.addresses.forwarded(values)
+            }
+            Source::Client(client) if is_stream == IsStream::Yes => Some(client),
+            Source::Client(_) | Source::ProxyHeader => None,
+        };
+        client.map_or(Ok(None), |client| self.shard.parties.seat_address(client))
+    }
+
+    /// Takes a place for the connection that the socket becomes.
+    ///
+    /// # Errors
+    /// The limit that was reached.
+    pub(super) fn seat_upgrade(&self, headers: &HeaderMap) -> Result<(), NoSeat> {
+        if let Some(seat) = self.seat_request(headers, IsStream::No)? {
+            *self.seat.borrow_mut() = Some(seat);
+        }
+        Ok(())
+    }
+
     /// A request has come.
     pub(super) fn begin(self: &Rc<Self>) -> Busy {
         self.requests.set(self.requests.get() + 1);
+        self.has_served.set(true);
         Busy(Rc::clone(self))
     }
 
@@ -69,12 +137,9 @@ impl HttpSocket {
 
     /// Serves until the client leaves, the socket has done nothing for too long, or the shard
     /// drains and the last request is answered.
-    pub(super) async fn run<C, E: Display>(
-        &self,
-        mut serving: Pin<&mut C>,
-        finish: impl Fn(Pin<&mut C>),
-    ) where
-        C: Future<Output = Result<(), E>>,
+    pub(super) async fn run<C>(&self, mut serving: Pin<&mut C>, finish: impl Fn(Pin<&mut C>))
+    where
+        C: Future<Output = Result<(), hyper::Error>>,
     {
         let mut ending = pin!(self.shard.ending.notified());
         let mut is_ending = self.shard.is_ending.get();
@@ -88,6 +153,7 @@ impl HttpSocket {
                 // Polled by reference: nothing is lost when another arm is taken.
                 served = serving.as_mut() => {
                     if let Err(error) = served {
+                        self.count(&error);
                         debug!(shard = self.shard.index, %error, "HTTP failed");
                     }
                     return;
@@ -103,6 +169,17 @@ impl HttpSocket {
                     return;
                 }
             }
+        }
+    }
+
+    /// Counts the limit that ended the socket, if it was one.
+    fn count(&self, error: &hyper::Error) {
+        // An idle socket that is let go has served something, and broken no rule.
+        let is_new = !self.has_served.get();
+        if error.is_timeout() && is_new {
+            self.shard.counters.add_limit(Limit::HandshakeTime);
+        } else if error.is_parse_too_large() {
+            self.shard.counters.add_limit(Limit::HeaderBytes);
         }
     }
 

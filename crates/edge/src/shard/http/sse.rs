@@ -14,11 +14,12 @@ use crate::shard::pump::Pump;
 use crate::shard::sink::Sink;
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, header};
 use meridian_core::Class;
 use meridian_proto::command::{Body, Command, Connect, Position, Subscribe};
 use meridian_proto::item::Failure;
 use meridian_proto::{CloseCode, ErrorCode, Filter, Wire};
+use meridian_telemetry::metrics::labels::Handshake;
 use std::io::IoSlice;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
@@ -68,13 +69,13 @@ pub(super) fn answer(
         let msg = "an event has one id, so only one filter may be durable";
         return refusal(Failure::new(ErrorCode::BadRequest, msg).hint("open one for each"));
     }
-    if shard.refuse_stream(socket).is_some() {
-        return come_back();
-    }
+    let Ok(seat) = shard.admit_stream(socket, request.headers()) else { return come_back() };
     let pump = Box::new(Pump::new(socket.stream(), None));
     let connection = shard.insert(Sink::Pumped(pump), Wire::Sse);
+    shard.meters.handshake(Handshake::Accepted);
     // From here on the connection ends with the body, whatever happens.
     let body = StreamBody::new(shard, &connection);
+    connection.sit(seat);
     connection.write(shard, &[IoSlice::new(&retry())]);
     match subscribe_all(shard, &connection, asked) {
         Ok(()) => streamed(CONTENT_TYPE, AnswerBody::Stream(body)),
@@ -140,7 +141,11 @@ fn refusal(why: Failure) -> Answer {
 fn come_back() -> Answer {
     let mut events = retry();
     Wire::Sse.close(&mut events, CloseCode::Overloaded, CloseCode::Overloaded.reason());
-    streamed(CONTENT_TYPE, Bytes::from(events).into())
+    let mut answer = streamed(CONTENT_TYPE, Bytes::from(events).into());
+    // For whoever reads heads and not events.
+    let after_s = u64::from(RETRY_MS.end().div_ceil(1_000));
+    answer.headers_mut().insert(header::RETRY_AFTER, after_s.into());
+    answer
 }
 
 fn retry() -> Vec<u8> {

@@ -15,6 +15,7 @@ use hyper::{Request, StatusCode};
 use meridian_proto::command::{Body, Command};
 use meridian_proto::item::Failure;
 use meridian_proto::{ErrorCode, Wire, json};
+use meridian_telemetry::metrics::labels::Handshake;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tracing::error;
@@ -26,8 +27,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     let credentials = credentials(request.headers());
+    let (head, body) = request.into_parts();
     let bytes_max = shard.limits.guard.message_bytes_max as usize;
-    let body = match request_body(socket, request.into_body(), bytes_max).await {
+    let body = match request_body(socket, body, bytes_max).await {
         Ok(body) => body,
         Err((status, refused)) => return failure(status, refused),
     };
@@ -35,17 +37,21 @@ pub(super) async fn answer(
         let refused = Failure::new(ErrorCode::BadRequest, "the body is not UTF-8");
         return failure(StatusCode::BAD_REQUEST, refused);
     };
-    if let Some(refusal) = shard.refuse_stream(socket) {
-        return refusal;
-    }
+    let seat = match shard.admit_stream(socket, &head.headers) {
+        Ok(seat) => seat,
+        Err(refusal) => return *refusal,
+    };
     let Some(secret) = secret() else {
         let failed = Failure::new(ErrorCode::Internal, "no random numbers");
         return failure(StatusCode::INTERNAL_SERVER_ERROR, failed);
     };
     let pump = Box::new(Pump::new(socket.stream(), Some(secret)));
     let connection = shard.insert(Sink::Pumped(pump), Wire::JsonLine);
+    shard.meters.handshake(Handshake::Accepted);
+    shard.meters.client_bytes_in(body.len());
     // From here on the connection ends with the body, whatever happens.
     let body = AnswerBody::Stream(StreamBody::new(shard, &connection));
+    connection.sit(seat);
     shard.sessions.insert(secret, connection.key);
     shard.schedule_connect(&connection, (shard.limits.handshake_ms / 1_000).max(1));
     let id = SessionId { node: shard.policy.node.clone(), shard: shard.index, secret };

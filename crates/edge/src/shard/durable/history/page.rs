@@ -5,8 +5,9 @@
 
 use super::window::{READ_BYTES_MAX, Window};
 use crate::shard::Shard;
-use crate::shard::fanout::{sampled_traceparent, wanted_headers};
+use crate::shard::fanout::wanted_headers;
 use crate::shard::store::GetFailure;
+use crate::shard::tracer::sampled_context;
 use meridian_core::durable::Stored;
 use meridian_core::namespace::{Replication, Retention};
 use meridian_core::session::{HistoryPage, HistoryPlace};
@@ -144,7 +145,9 @@ impl Shard {
             let block = Headers::new(&stored.headers);
             let payload = Payload::classify(block.get("Content-Type"), &stored.payload);
             let headers = wanted_headers(block, &page.wishes);
-            let traceparent = page.wishes.trace.then(|| sampled_traceparent(block)).flatten();
+            let trace = page.wishes.trace.then(|| sampled_context(block)).flatten();
+            let traceparent = trace.map(|trace| trace.to_string());
+            let traceparent = traceparent.as_deref();
             let (subject, sequence) = (&stored.subject, stored.sequence);
             HistoryMessage::new(subject, sequence, payload, &headers, traceparent, page.wishes.wire)
         };
