@@ -105,8 +105,6 @@ resource "aws_instance" "this" {
   monitoring              = true
   disable_api_termination = var.deletion_protection
 
-  associate_public_ip_address = false
-
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"

