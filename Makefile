@@ -21,7 +21,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser bench chaos figures fuzz deny \
-    clean
+    clean check-terraform-aws test-terraform-aws
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ test: tools fmt lint ## Everything: formatting, lints, all tests, the browser si
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
-	@$(MAKE) --no-print-directory test-sdk test-browser
+	@$(MAKE) --no-print-directory test-sdk test-browser check-terraform-aws
 
 sdk: ## Build the TypeScript client, sdk/js/dist
 	@command -v npm >/dev/null || { $(call install,nodejs npm); }
@@ -75,6 +75,18 @@ test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
 	@command -v chromium >/dev/null || { $(call install,chromium); }
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent test-browser
+
+# TERRAFORM_PLUGIN_DIR names a folder with the AWS provider, where the registry is out of reach.
+check-terraform-aws: ## Terraform for AWS: format, validate and terraform test of every module
+	scripts/terraform-aws-static.sh
+
+test-terraform-aws: tools check-terraform-aws ## Terraform for AWS: machines, scripts, moto and checkov too
+	@command -v jq >/dev/null || { $(call install,jq); }
+	@command -v openssl >/dev/null || { $(call install,openssl); }
+	cargo build --locked -p meridian-cli
+	scripts/terraform-aws-node.sh
+	scripts/terraform-aws-checkov.sh
+	scripts/terraform-aws-moto.sh
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins

@@ -21,10 +21,11 @@ import time
 
 import boto3
 from moto.server import ThreadedMotoServer
+from stand_ins import program
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERRAFORM = HERE.parent
-LIMITS_S = {"init": 120, "apply": 600, "plan": 180, "show": 120, "destroy": 400}
+LIMITS_S = {"init": 120, "apply": 600, "plan": 180, "show": 120, "output": 60, "destroy": 400}
 
 # What moto forgets, so that it shows as a change for ever: attributes by type, and nothing else.
 # Each is looked at by `terraform test` instead.
@@ -104,8 +105,26 @@ def inputs(zone_id, endpoint):
             for name, (aws_region, cidr) in REGIONS.items()
         },
         "auth": {
-            "issuers": [{"issuer": "https://id", "audience": "m", "jwks_file": "/etc/jwks.json"}]
+            "issuers": [
+                {
+                    "issuer": "https://id.example.com",
+                    "audience": "meridian",
+                    "algorithm": "HS256",
+                    "key_file": "/etc/meridian/auth/key",
+                }
+            ]
         },
+        "namespaces": [
+            {"name": "prices", "pattern": "prices.*", "slow_client": "conflate"},
+            {
+                "name": "orders",
+                "pattern": "orders.>",
+                "class": "durable",
+                "publish": True,
+                "stream": {"home": "eu", "replicas": 3, "max_age_s": 86400},
+            },
+        ],
+        "services": {"orders": {"publish": ["orders.>"], "subscribe": ["orders.>"]}},
         "deletion_protection": False,
         "secret_recovery_days": 0,
     }
@@ -168,6 +187,55 @@ def changes(plan):
     return unexpected, known
 
 
+def machines(root, environment, endpoint, work):
+    """What machines would fetch from the bucket and the secrets, as nats-server and edge judge it."""
+    outputs = json.loads(terraform(root, environment, "output", "-json", capture=True))
+    put = subprocess.run(
+        [str(TERRAFORM.parent / "scripts/put-secrets-aws.sh"), str(work / "authority")],
+        input=json.dumps(outputs),
+        text=True,
+        env={**environment, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    if put.returncode != 0:
+        return ["put-secrets-aws.sh failed"]
+    wrong, judged = [], 0
+    for region, (aws_region, _) in REGIONS.items():
+        options = {"region_name": aws_region, "endpoint_url": endpoint}
+        s3, secrets = boto3.client("s3", **options), boto3.client("secretsmanager", **options)
+        bucket = f"meridian-{region}-machines-123456789012"
+        arns = outputs["secrets"]["value"][region]
+        for name in ["n1", "n2", "n3", "edge"]:
+            place = work / region / name
+            place.mkdir(parents=True)
+            secret = "edge/nats" if name == "edge" else f"nats/{name}"
+            values = json.loads(secrets.get_secret_value(SecretId=arns[secret])["SecretString"])
+            for file, text in values.items():
+                (place / file).write_text(text)
+            key = "edge/edge.toml" if name == "edge" else f"nats/{name}/nats-server.conf"
+            text = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+            (place / "key").write_text("0123456789abcdef0123456789abcdef")
+            # The same files, where a test may write.
+            for folder in ["/etc/nats/pki", "/etc/meridian/pki", "/etc/meridian/auth"]:
+                text = text.replace(folder, str(place))
+            # The public certificate is not ours to issue; any pair will do to read the file.
+            text = text.replace("/etc/meridian/tls/tls.", f"{place}/edge.")
+            text = text.replace("/var/lib/nats", str(place / "store"))
+            (place / "configuration").write_text(text)
+            configuration = str(place / "configuration")
+            if name == "edge":
+                command = [program("meridian", "MERIDIAN"), "config", "check", "--config", configuration]
+            else:
+                command = [program("nats-server", "NATS_SERVER"), "-t", "-c", configuration]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            judged += 1
+            if done.returncode != 0:
+                wrong.append(f"{region} {name}: {done.stdout}{done.stderr}")
+    say(f"{judged} configurations read by nats-server and edge, {len(wrong)} refused")
+    return wrong
+
+
 def main():
     began = time.monotonic()
     # Ends by an exception, so that terraform is ended too, also where a shell has these ignored.
@@ -205,6 +273,7 @@ def main():
         plan = json.loads(terraform(root, environment, "show", "-json", "again", capture=True))
         unexpected, known = changes(plan)
         say(f"second plan: {known} resources change as moto is known to forget")
+        unexpected += machines(root, environment, endpoint, pathlib.Path(work) / "machines")
         log = terraform(root, environment, "destroy", *many, capture=True)
         say(next(line for line in log.splitlines() if line.startswith("Destroy complete")))
         state = json.loads((root / "terraform.tfstate").read_text())
