@@ -4,8 +4,8 @@
 #
 #   terraform -chdir=terraform/aws output -json | scripts/put-secrets-aws.sh FOLDER
 #
-# FOLDER keeps the authorities' keys: guard it, or issue by an authority of your own and put the same
-# JSON yourself. The public certificate, edge/tls, is not made here: see docs/aws.md.
+# FOLDER keeps the authorities' keys: guard it, or issue by an authority of your own and put the
+# same JSON yourself. The public certificate, edge/tls, is not made here: see docs/aws.md.
 set -eu
 umask 077
 
@@ -56,7 +56,8 @@ printf '%s' "$outputs" | jq -r '.secrets.value | to_entries[] | .key as $region
         # By a file, since arguments are seen by everybody on this machine.
         printf '%s' "$value" >"$folder/value.json"
         aws --region "$(printf '%s' "$arn" | cut -d : -f 4)" --output text secretsmanager \
-            put-secret-value --secret-id "$arn" --secret-string "file://$folder/value.json" >/dev/null
+            put-secret-value --secret-id "$arn" \
+            --secret-string "file://$folder/value.json" >/dev/null
         rm -f "$folder/value.json"
         echo "put-secrets-aws: $region $what"
     done

@@ -22,9 +22,9 @@ jq -r 'to_entries[] | .key as $region | .value | to_entries[]
         *) continue ;;
         esac
         ssm() { aws --region "$aws_region" --output text ssm "$@" </dev/null; }
+        run='commands=["/usr/local/bin/meridian-node roll"],executionTimeout=["1100"]'
         command=$(ssm send-command --instance-ids "$instance" --document-name AWS-RunShellScript \
-            --parameters 'commands=["/usr/local/bin/meridian-node roll"],executionTimeout=["1100"]' \
-            --comment "roll $region-$server" --query Command.CommandId)
+            --parameters "$run" --comment "roll $region-$server" --query Command.CommandId)
         echo "roll-nats-aws: $region-$server ($instance): $command"
         polls=0
         while :; do

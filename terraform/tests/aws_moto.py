@@ -188,7 +188,7 @@ def changes(plan):
 
 
 def machines(root, environment, endpoint, work):
-    """What machines would fetch from the bucket and the secrets, as nats-server and edge judge it."""
+    """What machines would fetch, as nats-server and edge judge it."""
     outputs = json.loads(terraform(root, environment, "output", "-json", capture=True))
     put = subprocess.run(
         [str(TERRAFORM.parent / "scripts/put-secrets-aws.sh"), str(work / "authority")],
@@ -225,7 +225,8 @@ def machines(root, environment, endpoint, work):
             (place / "configuration").write_text(text)
             configuration = str(place / "configuration")
             if name == "edge":
-                command = [program("meridian", "MERIDIAN"), "config", "check", "--config", configuration]
+                edge = program("meridian", "MERIDIAN")
+                command = [edge, "config", "check", "--config", configuration]
             else:
                 command = [program("nats-server", "NATS_SERVER"), "-t", "-c", configuration]
             done = subprocess.run(command, capture_output=True, text=True, check=False)

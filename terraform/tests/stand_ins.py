@@ -37,10 +37,11 @@ def eventually(what, condition):
 def program(name, variable):
     """A program that `make` has built or fetched."""
     places = [os.environ.get(variable), shutil.which(name), ROOT / ".tools" / name]
-    places.append(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / name)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    places.append(target / "debug" / name)
     found = next((str(place) for place in places if place and os.path.exists(place)), None)
     if found is None:
-        raise AssertionError(f"{name} is missing: run `make tools` and `cargo build -p meridian-cli`")
+        raise AssertionError(f"{name} is missing: `make tools`, `cargo build -p meridian-cli`")
     return found
 
 

@@ -121,7 +121,8 @@ class NodeTest(unittest.TestCase):
     def nats_server(self, more=""):
         """A real one on free ports, and its configuration."""
         path = self.folder / "nats.conf"
-        path.write_text(NATS.format(pid=f"{path}.pid", name="eu-n1", port=-1, monitor=-1, more=more))
+        free = {"name": "eu-n1", "port": -1, "monitor": -1, "pid": f"{path}.pid"}
+        path.write_text(NATS.format(**free, more=more))
         server = Process(self, [program("nats-server", "NATS_SERVER"), "-c", str(path)])
         port = self.port(server.wait_for("Listening for client connections"))
         monitor = self.port(server.wait_for("Starting http monitor"))

@@ -64,7 +64,8 @@ class OperatorTest(unittest.TestCase):
         self.assertEqual(self.verify(nats, "server.crt", "clients-ca.crt", "sslserver"), 0)
         self.assertEqual(self.verify(edge, "edge.crt", "clients-ca.crt", "sslclient"), 0)
         # An edge cannot join as a server.
-        self.assertNotEqual(self.verify({**nats, **edge}, "edge.crt", "peers-ca.crt", "sslclient"), 0)
+        both = {**nats, **edge}
+        self.assertNotEqual(self.verify(both, "edge.crt", "peers-ca.crt", "sslclient"), 0)
         self.assertIn("edge/tls is yours to fill", done.stderr)
         self.assertEqual(list(self.folder.glob("value.json")), [])
 
@@ -86,9 +87,11 @@ class OperatorTest(unittest.TestCase):
         }
         done = self.script("roll-nats-aws.sh", nats, "eu")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual([line.split()[1] for line in done.stdout.splitlines()], ["eu-n1", "eu-n2", "eu-n3"])
+        told = [line.split()[1] for line in done.stdout.splitlines()]
+        self.assertEqual(told, ["eu-n1", "eu-n2", "eu-n3"])
         commands = self.aws.client("ssm").list_commands()["Commands"]
-        self.assertEqual([one["InstanceIds"] for one in commands], [["i-eun1"], ["i-eun2"], ["i-eun3"]])
+        machines = [one["InstanceIds"] for one in commands]
+        self.assertEqual(machines, [["i-eun1"], ["i-eun2"], ["i-eun3"]])
         self.assertIn("/usr/local/bin/meridian-node roll", json.dumps(commands[0]["Parameters"]))
 
 
