@@ -255,7 +255,9 @@ impl Session {
             Body::Receipt(body) => on_receipt(id, &body).map_err(Refusal::from),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
-                Err(failure.hint("this edge serves ephemeral namespaces only").into())
+                let hint =
+                    "this version of the edge does not serve it: see Commands in PROTOCOL.md";
+                Err(failure.hint(hint).into())
             }
         };
         decided.unwrap_or_else(|refusal| refusal.effect(id))

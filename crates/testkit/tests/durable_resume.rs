@@ -6,7 +6,8 @@
 use meridian_client::{Client, SubscribeOptions};
 use meridian_testkit::{
     DEADLINE, NumberedPublisher, RawSocket, RunningEdge, ServerFrame, Shown, TestMesh,
-    TestMeshOptions, config_for, eventually, subscribe_durable, with_orders, within,
+    TestMeshOptions, ask, config_for, eventually, next_event, subscribe_durable, with_orders,
+    within,
 };
 use serde_json::{Value, json};
 
@@ -194,11 +195,113 @@ async fn slow_client_of_a_durable_filter_is_closed_and_resumes_completely() {
         assert_eq!(reply["recovered"], true);
         assert_eq!(reply["n"], missed);
         for sequence in position + 1..=position + missed {
-            let item = back.next_item().await;
+            // Between pages a client under a wildcard is told how far it has come.
+            let mut item = back.next_item().await;
+            while item.get("pos").is_some() {
+                item = back.next_item().await;
+            }
             assert_eq!((&item["m"]["q"], &item["m"]["r"]), (&json!(sequence), &json!(1)));
             let number = (sequence - first - 1).to_string();
             assert_eq!(item["m"]["t"].as_str().unwrap().split(' ').next(), Some(number.as_str()));
         }
         assert!(back.next_item().await.get("live").is_some(), "{filter}");
     }
+}
+
+/// A replay of several pages, and more than an edge keeps of a filter.
+const LONG: usize = 700;
+
+#[tokio::test]
+async fn a_wildcard_client_that_is_cut_in_the_middle_of_a_replay_goes_on_from_there() {
+    let mesh = TestMesh::durable_one_region().await;
+    let client = mesh.client("eu").await;
+    let here = subscribe_durable(&client, "orders.long.*", SubscribeOptions::default()).await;
+    let (start, resume) = (here.reply().q.unwrap(), here.resume_point());
+    here.unsubscribe().await.unwrap();
+    let nats = mesh.plain_nats("eu").await;
+    let publisher = NumberedPublisher::start(nats.clone(), "orders.long", SUBJECTS);
+    publisher.publishes(LONG).await;
+    let count = publisher.stop().await;
+    // Behind the others on the same connection: when it is stored, they are.
+    let last = ask(&nats, "orders.long.0", &json!(count)).await["seq"].as_u64().unwrap();
+
+    let mut shown = Shown::default();
+    let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
+    let mut here = client.subscribe("orders.long.*", options).await.unwrap();
+    assert_eq!(here.reply().n, Some(last - start));
+    let position = |here: &meridian_client::Subscription| here.resume_point().unwrap().position().q;
+    while position(&here) == start {
+        shown.note(next_event(&mut here).await);
+    }
+    let (place, resume) = (position(&here), here.resume_point());
+    assert_eq!(shown.lives, 0, "the replay was not over");
+    assert_eq!(shown.messages.len() as u64, place - start, "all up to the position was shown");
+    drop((here, client));
+
+    let client = mesh.client("eu").await;
+    let options = SubscribeOptions { resume, ..SubscribeOptions::default() };
+    let mut here = client.subscribe("orders.long.*", options).await.unwrap();
+    let rest = (here.reply().recovered, here.reply().n);
+    assert_eq!(rest, (Some(true), Some(last - place)), "not again from the beginning");
+    shown.read_until(&mut here, DEADLINE, |shown| shown.lives == 1).await;
+    shown.assert_complete("cut", 0..=count);
+}
+
+/// The smallest outbox that an edge may be given, and a socket that takes little.
+const OUTBOX_BYTES: usize = 16 * 1024;
+const SEND_BUFFER_BYTES: usize = 4 * 1024;
+
+fn with_small_outboxes(config: &mut meridian_edge::Config) {
+    with_orders(config);
+    config.limits.outbox_bytes_max = OUTBOX_BYTES;
+    config.limits.send_buffer_bytes = SEND_BUFFER_BYTES;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_is_replayed_everything_through_the_smallest_outbox() {
+    let options = TestMeshOptions {
+        regions: vec!["eu".into()],
+        configure: with_small_outboxes,
+        ..TestMeshOptions::default()
+    };
+    let mesh = TestMesh::durable(options).await;
+    let client = mesh.client("eu").await;
+    let mut watcher = subscribe_durable(&client, "orders.>", SubscribeOptions::default()).await;
+    let (epoch, start) = (watcher.reply().e.clone().unwrap(), watcher.reply().q.unwrap());
+    let nats = mesh.plain_nats("eu").await;
+    // Many times the outbox, and among them one that is larger than it. The edge keeps the last
+    // 128 KiB, so one client is served by pages of the copy and one out of the edge's memory.
+    for number in 0..300 {
+        let bytes = if number == 270 { 3 * OUTBOX_BYTES } else { 1024 };
+        let text = format!("{number} {}", "x".repeat(bytes));
+        ask(&nats, "orders.big", &json!(text)).await;
+    }
+    let last = start + 300;
+    let mut position = start;
+    while position < last {
+        if let meridian_client::Event::Message(message) = next_event(&mut watcher).await {
+            position = message.q.unwrap();
+        }
+    }
+    for (filter, after) in [("orders.>", start), ("orders.>", last - 100), ("orders.big", start)] {
+        let mut narrow = RawSocket::narrow_tcp(mesh.edge("eu").public()).await;
+        narrow.upgrade().await;
+        narrow.identify("{}").await;
+        let recover = json!({"e": epoch, "q": after});
+        let reply = raw_subscribe(&mut narrow, json!({"f": filter, "recover": recover})).await;
+        assert_eq!(reply["recovered"], true, "{filter} after {after}");
+        let mut position = after;
+        let live = loop {
+            let item = narrow.next_item().await;
+            if let Some(sequence) = item["m"]["q"].as_u64() {
+                assert_eq!(sequence, position + 1, "{filter} after {after}");
+                position = sequence;
+            }
+            if item.get("live").is_some() {
+                break item;
+            }
+        };
+        assert_eq!(position, last, "{filter} after {after}: {live}");
+    }
+    assert_eq!(mesh.edge("eu").number("slow_closes").await, 0);
 }

@@ -64,6 +64,16 @@ impl Reading {
         self.after
     }
 
+    /// Up to here nothing was dropped unseen, whatever the pages behind it show: a place to go on
+    /// from. Where a subject keeps a few messages, that takes all of what was announced.
+    #[must_use]
+    pub fn proven(&self) -> u64 {
+        match self.retention {
+            Retention::Oldest => self.after,
+            Retention::PerSubject { .. } => self.counted_from.min(self.after),
+        }
+    }
+
     /// Takes a page from behind [`Reading::after`]. `whole_from` is the first sequence from which
     /// on the copy was whole *after* the page was read; `is_known` says what the reader has
     /// already. What is returned has to be told before the page's messages.
@@ -219,6 +229,20 @@ mod tests {
             wide.page(&page(&[], 0), 1, |_| false);
             assert_eq!(wide.end(), told);
         }
+    }
+
+    #[test]
+    fn a_place_to_go_on_from_is_proven_by_each_page_or_by_the_last_one() {
+        let mut oldest = Reading::new(0, 0, Span::Wildcard, Retention::Oldest);
+        oldest.page(&page(&[(1, "a"), (2, "b")], 9), 1, |_| false);
+        assert_eq!(oldest.proven(), 2);
+        let mut few = Reading::new(0, 0, Span::Wildcard, FEW);
+        few.page(&page(&[(2, "a"), (4, "b")], 2), 1, |_| false);
+        assert_eq!(few.proven(), 0, "1 may have been a's, dropped for what is still to come");
+        few.page(&page(&[(5, "a"), (6, "b")], 0), 1, |_| false);
+        assert_eq!(few.proven(), 6);
+        few.rewind(5, &page(&[(6, "b")], 0).messages);
+        assert_eq!(few.proven(), 5);
     }
 
     #[test]

@@ -153,7 +153,8 @@ impl Replay {
         }
         // The filter had a message at the floor. Whoever answers is behind, or it is deleted.
         self.empty += 1;
-        (self.empty >= EMPTY_PAGES_MAX).then(|| self.reading.give_up(standing.floor))
+        let is_below = self.reading.after() < standing.floor;
+        (is_below && self.empty >= EMPTY_PAGES_MAX).then(|| self.reading.give_up(standing.floor))
     }
 
     /// Notes what the client is sent and the filter has not delivered.
@@ -165,6 +166,13 @@ impl Replay {
                 self.ahead_upto = self.ahead_upto.max(stored.sequence);
             }
         }
+    }
+
+    /// Once the pages so far are with the client it has everything up to here: where it may go on
+    /// if it is cut off. Pages come in order of the stream, live messages under a wildcard do not.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.reading.proven()
     }
 
     /// The client did not take all of a page: `rest` is read again, from behind `sent`.

@@ -33,9 +33,16 @@ pub(crate) struct ConnectionKey {
 }
 
 /// Owned by its reader task; the shard's table holds it for the fan-out until the reader ends.
+///
+/// What a delivery looks at stands first, in one line of the processor's cache: a fan-out comes to
+/// each connection anew, and finds nothing of it there.
+#[repr(C, align(64))]
 pub(crate) struct Connection {
-    pub(crate) key: ConnectionKey,
     pub(crate) sink: Sink,
+    outbox: RefCell<Outbox>,
+    phase: Cell<Phase>,
+    writer: Cell<Writer>,
+    pub(crate) key: ConnectionKey,
     /// How items are put on the socket, from the handshake on.
     pub(crate) wire: Wire,
     /// None until `connect` succeeded.
@@ -48,14 +55,14 @@ pub(crate) struct Connection {
     pub(crate) chain: Cell<(u32, u32)>,
     /// The last subscribe that waits for its reply, and when it came, see `meters`.
     pub(super) asked: Asked,
-    outbox: RefCell<Outbox>,
     /// What the shard's memory has noted of the outbox. None once the connection is let go.
     held: Cell<Option<usize>>,
     /// Its places among the connections of its address, user and tenant.
     seats: RefCell<Vec<Seat>>,
-    phase: Cell<Phase>,
-    writer: Cell<Writer>,
 }
+
+/// Where the cache line ends.
+const _: () = assert!(std::mem::offset_of!(Connection, key) <= 64);
 
 /// A command's id and µs of the shard's clock. A client with several subscribes on their way is
 /// measured by the last.

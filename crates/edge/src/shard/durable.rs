@@ -27,7 +27,7 @@ use meridian_nats::{Headers, Message};
 use meridian_proto::item::{Gap, Item, Mark};
 use meridian_proto::{Filter, Origin};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::rc::Rc;
 use tracing::debug;
@@ -39,10 +39,11 @@ const HELD_MAX: usize = 1_024;
 const RING_MESSAGES_MAX: usize = 256;
 const RING_BYTES_MAX: usize = 128 * 1024;
 
-/// Owned by the shard: its durable filters by their upstream sid.
+/// Owned by the shard: its durable filters, at the places that their upstream sids have in the
+/// interest table. Each message of NATS looks here, so there is no hashing.
 #[derive(Default)]
 pub(crate) struct Durables {
-    filters: RefCell<HashMap<Sid, Rc<DurableFilter>>>,
+    filters: RefCell<Vec<Option<Rc<DurableFilter>>>>,
 }
 
 /// One filter on a durable namespace.
@@ -62,8 +63,6 @@ pub(crate) struct DurableFilter {
     /// Whether something happened that the worker has not yet settled.
     is_open: Cell<bool>,
     worker: Cell<Worker>,
-    /// When the last message was delivered, in ms of the shard's clock.
-    delivered_at_ms: Cell<u64>,
     /// When the next audit is due, in s of the shard's clock.
     audit_due_s: Cell<u32>,
     audit: Cell<Worker>,
@@ -132,12 +131,24 @@ impl Joiner {
 impl Durables {
     /// The filter of a sid.
     pub(super) fn get(&self, sid: Sid) -> Option<Rc<DurableFilter>> {
-        self.filters.borrow().get(&sid).cloned()
+        let filters = self.filters.borrow();
+        // Another filter may have had the place before.
+        filters.get(place_of(sid))?.as_ref().filter(|durable| durable.sid == sid).cloned()
+    }
+
+    fn insert(&self, durable: &Rc<DurableFilter>) {
+        let (filters, place) = (&mut *self.filters.borrow_mut(), place_of(durable.sid));
+        if filters.len() <= place {
+            filters.resize(place + 1, None);
+        }
+        filters[place] = Some(Rc::clone(durable));
     }
 
     /// Forgets filters that nobody wants any more; their workers end by themselves.
     pub(super) fn retain(&self, is_wanted: impl Fn(Sid) -> bool) {
-        self.filters.borrow_mut().retain(|sid, _| is_wanted(*sid));
+        for place in &mut *self.filters.borrow_mut() {
+            place.take_if(|durable| !is_wanted(durable.sid));
+        }
     }
 
     /// The NATS connection is gone: every filter reads up when it is back.
@@ -146,7 +157,7 @@ impl Durables {
     }
 
     fn all(&self) -> Vec<Rc<DurableFilter>> {
-        self.filters.borrow().values().cloned().collect()
+        self.filters.borrow().iter().flatten().cloned().collect()
     }
 }
 
@@ -180,7 +191,6 @@ impl DurableFilter {
             state: RefCell::new(state),
             is_open: Cell::new(true),
             worker: Cell::new(Worker::Absent),
-            delivered_at_ms: Cell::new(0),
             audit_due_s: Cell::new(0),
             audit: Cell::new(Worker::Absent),
             is_wide: Cell::new(false),
@@ -244,19 +254,16 @@ impl DurableFilter {
 impl Shard {
     /// A client wants a durable filter whose upstream subscription is `sid`.
     pub(super) fn join_durable(self: &Rc<Self>, sid: Sid, filter: &Filter, joiner: Joiner) {
-        let durable = {
-            let mut filters = self.durables.filters.borrow_mut();
-            let create = || {
-                let (_, epoch) = self.copy_of(filter)?;
-                let namespace = self.policy.namespaces.of_filter(filter)?;
-                Some(Rc::new(DurableFilter::new(sid, filter.clone(), epoch, namespace)))
-            };
-            match filters.get(&sid).cloned().or_else(create) {
-                Some(durable) => Rc::clone(filters.entry(sid).or_insert(durable)),
-                None => return,
-            }
+        let create = || {
+            let (_, epoch) = self.copy_of(filter)?;
+            let namespace = self.policy.namespaces.of_filter(filter)?;
+            let durable = Rc::new(DurableFilter::new(sid, filter.clone(), epoch, namespace));
+            self.durables.insert(&durable);
+            Some(durable)
         };
-        self.join_when_live(&durable, joiner);
+        if let Some(durable) = self.durables.get(sid).or_else(create) {
+            self.join_when_live(&durable, joiner);
+        }
     }
 
     /// The stream of a filter's namespace in this region, and its epoch if the stream exists.
@@ -353,13 +360,13 @@ impl Shard {
         self.gather(durable.sid, &message);
         drop(epoch);
         let state = &mut *durable.state.borrow_mut();
-        state.tails.deliver(&String::from_utf8_lossy(&stored.subject), stored.sequence);
-        if !durable.filter.is_wildcard() && state.phase == Phase::Live {
+        if durable.span == Span::Exact && state.phase == Phase::Live {
             // There is one subject, and its chain has no hole: everything is there.
             state.tails.settle(stored.sequence);
+        } else {
+            state.tails.deliver(&String::from_utf8_lossy(&stored.subject), stored.sequence);
         }
         state.ring.push(stored);
-        durable.delivered_at_ms.set(self.now_ms());
     }
 
     /// Tells every member of a filter how far everything was delivered.
@@ -404,6 +411,11 @@ impl Shard {
             }
         }
     }
+}
+
+/// A filter's place: the low half of its sid (`meridian_core::interest`).
+fn place_of(sid: Sid) -> usize {
+    sid as u32 as usize
 }
 
 fn gap(i: u32, missed: Missed) -> Item {

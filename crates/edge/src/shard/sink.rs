@@ -45,7 +45,13 @@ impl Sink {
     /// Writes without waiting. None where everything goes by the outbox.
     pub(super) fn try_write(&self, frames: &[IoSlice<'_>]) -> Option<io::Result<usize>> {
         match (self, frames) {
-            (Self::Direct(stream), [one]) => Some(stream.try_write(one)),
+            // Almost always the socket has room. So it is asked itself, without a look at what
+            // tokio believes of it, which lies elsewhere in memory; tokio has to learn of a full
+            // one, and so is asked then.
+            (Self::Direct(stream), [one]) => Some(match SockRef::from(stream).send(one) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.try_write(one),
+                written => written,
+            }),
             (Self::Direct(stream), several) => Some(stream.try_write_vectored(several)),
             (Self::Tls(_) | Self::Pumped(_), _) => None,
         }

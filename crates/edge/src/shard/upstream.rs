@@ -215,8 +215,15 @@ async fn converse(shard: &Rc<Shard>, mut reader: Reader, writer: Writer) -> meri
     tokio::pin!(writable);
     upstream.begin(shard, writer);
     let mut blocked = false;
+    let alarm = sleep_until(shard.instant_of(shard.next_upstream_deadline_ms()));
+    tokio::pin!(alarm);
     loop {
+        // Only ever set earlier: an alarm that rings too early looks again, and one that had to
+        // follow each message would cost each message.
         let deadline = shard.instant_of(shard.next_upstream_deadline_ms());
+        if deadline < alarm.deadline() {
+            alarm.as_mut().reset(deadline);
+        }
         tokio::select! {
             biased;
             // What the servers send goes first: it is why the shard exists. Cancel-safe.
@@ -235,15 +242,19 @@ async fn converse(shard: &Rc<Shard>, mut reader: Reader, writer: Writer) -> meri
             }
             // Somebody appended; the flush below writes it. Cancel-safe.
             () = upstream.appended.notified() => {}
-            // A request or a ping is due.
-            () = sleep_until(deadline) => {}
+            // A request or a ping is due, or was when the alarm was set. Cancel-safe.
+            () = &mut alarm => {
+                let deadline = shard.instant_of(shard.next_upstream_deadline_ms());
+                alarm.as_mut().reset(deadline);
+            }
         }
         shard.expire_requests();
-        if let Err(error) = upstream.keep_alive(shard.now_ms()) {
+        let now_ms = shard.now_ms();
+        if let Err(error) = upstream.keep_alive(now_ms) {
             return error;
         }
         if !blocked {
-            match upstream.flush(shard.now_ms()) {
+            match upstream.flush(now_ms) {
                 Ok(flush) => blocked = flush == Flush::Blocked,
                 Err(error) => return error,
             }

@@ -8,7 +8,7 @@ use crate::shard::connection::Connection;
 use crate::shard::fanout::{Incoming, encode};
 use crate::shard::store::GetFailure;
 use crate::shard::tracer::{Outcome, Received, sampled_context};
-use meridian_core::durable::{Missed, Next, Opening, Replay, Snapshot, Stored};
+use meridian_core::durable::{Missed, Next, Opening, Replay, Snapshot, Span, Stored};
 use meridian_proto::Origin;
 use meridian_proto::item::{Item, Mark};
 use serde_json::json;
@@ -18,8 +18,10 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep};
 
-/// Bytes that may wait in a joiner's outbox before more is sent.
-const OUTBOX_BYTES_LOW: usize = 64 * 1024;
+/// A joiner's outbox may be filled to this part of its bound before more of a page is sent, and
+/// a slow client has to empty it to that part; the rest is for what is live.
+const OUTBOX_PART_LOW: usize = 4;
+const OUTBOX_PART_SLOW: usize = 8;
 
 /// How often a replay looks whether it may go on: at first, and when it waits for long, as for a
 /// mirror that is behind.
@@ -35,7 +37,6 @@ const AUDIT_AFTER: Duration = Duration::from_millis(20);
 /// the client has taken half of what waits. A slow client gets no patience before it has taken a
 /// page in time.
 const PAGE_PATIENCE: Duration = Duration::from_millis(250);
-const OUTBOX_BYTES_HALF: usize = OUTBOX_BYTES_LOW / 2;
 const SLOW_POLL_MAX: Duration = Duration::from_millis(20);
 
 /// Bytes of pages that wait for slow clients in one shard.
@@ -54,6 +55,12 @@ struct Pace<'a> {
     patience: Duration,
     /// How long to wait before the next look.
     wait: Duration,
+}
+
+/// How far a client was told to have come, and in which epoch.
+struct Progress {
+    told: u64,
+    epoch_number: u32,
 }
 
 /// What became of a page.
@@ -114,8 +121,9 @@ impl Shard {
         opening: Opening,
         permit: SemaphorePermit<'a>,
     ) {
-        let Opening { first, replay, snapshot, .. } = opening;
+        let Opening { after, first, replay, snapshot, .. } = opening;
         let Some(mut replay) = replay else { return };
+        let mut progress = Progress { told: after, epoch_number: durable.epoch_number.get() };
         let mut pace = Pace {
             permit: Some(permit),
             page_messages: PAGE_MESSAGES,
@@ -131,6 +139,9 @@ impl Shard {
         }
         while let Some(connection) = self.joiner_connection(joiner) {
             let next = self.next_or_hand_over(durable, joiner, &connection, &mut replay);
+            if !matches!(next, Next::HandOver { .. } | Next::Over) {
+                self.tell_progress(durable, joiner, &connection, &replay, &mut progress);
+            }
             drop(connection);
             let went_on = match next {
                 Next::HandOver { .. } => return,
@@ -170,6 +181,25 @@ impl Shard {
         }
     }
 
+    /// Tells a client under a wildcard where it may go on if it is cut off now. On an exact filter
+    /// each message says so.
+    fn tell_progress(
+        self: &Rc<Self>,
+        durable: &DurableFilter,
+        joiner: &Joiner,
+        connection: &Rc<Connection>,
+        replay: &Replay,
+        progress: &mut Progress,
+    ) {
+        let q = replay.position();
+        let is_same = durable.epoch_number.get() == progress.epoch_number;
+        if durable.span == Span::Wildcard && is_same && q > progress.told {
+            progress.told = q;
+            let mark = Mark { i: joiner.group, q };
+            connection.send_in(self, &Item::Position(mark), &durable.epoch.borrow());
+        }
+    }
+
     /// What comes next. If it is the end, it is performed in the same step, so that nothing can
     /// come between the ring, `live` and the client's admission.
     fn next_or_hand_over(
@@ -186,9 +216,16 @@ impl Shard {
         let Next::HandOver { after, missed } = next else { return next };
         // The ring reaches as far back as it said a line above.
         let Some(rest) = state.ring.since(after) else { return Next::Wait };
+        let frames: Vec<_> =
+            rest.map(|stored| self.replayed(durable, joiner.group, stored)).collect();
         self.tell_missed(connection, durable, joiner, missed);
-        for stored in rest {
-            self.send_replayed(connection, durable, joiner.group, stored);
+        let bytes = frames.iter().map(|frame| frame.bytes.len()).sum();
+        if frames.len() > 1 && !fits_at_once(connection, bytes, self.limits.outbox_bytes_max) {
+            // More than this client's outbox takes in one step. By pages it gets closer.
+            return Next::Read(after);
+        }
+        for frame in frames {
+            self.send_replayed(connection, frame);
             joiner.note_replayed();
         }
         let mark = Mark { i: joiner.group, q: state.tails.verified().max(after) };
@@ -323,15 +360,24 @@ impl Shard {
     ) -> Sent {
         let (until, epoch_number) = (Instant::now() + pace.patience, durable.epoch_number.get());
         let (mut kept, mut wait) = (None, POLL);
+        let bytes_max = self.limits.outbox_bytes_max;
         for (index, stored) in messages.iter().enumerate() {
             // Looked for each time: the client may leave while it is waited for.
             let Some(connection) = self.joiner_connection(joiner) else { return Sent::Gone };
             if durable.epoch_number.get() != epoch_number {
                 return Sent::All;
             }
-            self.send_replayed(&connection, durable, joiner.group, stored);
+            let frame = self.replayed(durable, joiner.group, stored);
+            while connection.is_open() && !fits(&connection, frame.bytes.len(), bytes_max) {
+                // A message that is large for the bound. Others may read meanwhile.
+                pace.permit = None;
+                sleep(wait).await;
+                wait = (wait * 2).min(SLOW_POLL_MAX);
+            }
+            wait = POLL;
+            self.send_replayed(&connection, frame);
             joiner.note_replayed();
-            while connection.is_open() && connection.waiting_bytes() > OUTBOX_BYTES_LOW {
+            while connection.is_open() && connection.waiting_bytes() > bytes_max / OUTBOX_PART_LOW {
                 let rest = &messages[index + 1..];
                 if rest.is_empty() {
                     break;
@@ -356,8 +402,8 @@ impl Shard {
 
     /// Waits until a slow client has room for more. None if it has gone.
     async fn has_room(self: &Rc<Self>, joiner: &Joiner) -> Option<()> {
-        let mut wait = POLL;
-        while self.joiner_connection(joiner)?.waiting_bytes() > OUTBOX_BYTES_HALF {
+        let (mut wait, bytes) = (POLL, self.limits.outbox_bytes_max / OUTBOX_PART_SLOW);
+        while self.joiner_connection(joiner)?.waiting_bytes() > bytes {
             sleep(wait).await;
             wait = (wait * 2).min(SLOW_POLL_MAX);
         }
@@ -395,13 +441,8 @@ impl Shard {
         }
     }
 
-    fn send_replayed(
-        self: &Rc<Self>,
-        connection: &Rc<Connection>,
-        durable: &DurableFilter,
-        group: u32,
-        stored: &Stored,
-    ) {
+    /// A stored message as a member of a group is sent it.
+    fn replayed(self: &Rc<Self>, durable: &DurableFilter, group: u32, stored: &Stored) -> Replayed {
         let epoch = durable.epoch.borrow();
         let message = incoming(stored, durable.position_epoch(&epoch), Origin::Replay);
         let received = self.replay_span(&message);
@@ -414,11 +455,14 @@ impl Shard {
         let interest = self.interest.borrow();
         let members = interest.group(group - 1);
         encode(&mut bytes, group, &message, message.classified(), members);
-        drop(interest);
-        connection.write(self, &[IoSlice::new(&bytes)]);
-        if let Some(received) = received {
+        Replayed { bytes, received }
+    }
+
+    fn send_replayed(self: &Rc<Self>, connection: &Rc<Connection>, frame: Replayed) {
+        connection.write(self, &[IoSlice::new(&frame.bytes)]);
+        if let Some(received) = frame.received {
             let blocked = usize::from(connection.waiting_bytes() > 0);
-            let outcome = Outcome { clients: 1, bytes: bytes.len(), blocked, slowest_ns: 0 };
+            let outcome = Outcome { clients: 1, bytes: frame.bytes.len(), blocked, slowest_ns: 0 };
             self.tracer.delivered(received, outcome);
         }
     }
@@ -428,4 +472,22 @@ impl Shard {
         sampled_context(message.headers).filter(|_| self.tracer.is_on())?;
         self.tracer.affords_client().then(|| self.tracer.received(message)).flatten()
     }
+}
+
+/// A stored message as one client is sent it, and its span if it is traced.
+struct Replayed {
+    bytes: Vec<u8>,
+    received: Option<Received>,
+}
+
+/// Whether the end of a replay fits an outbox with room to spare for `live` and what follows it.
+fn fits_at_once(connection: &Connection, bytes: usize, bytes_max: usize) -> bool {
+    connection.waiting_bytes() + bytes <= bytes_max - bytes_max / OUTBOX_PART_LOW
+}
+
+/// Whether so many bytes fit an outbox behind those that wait. Behind nothing everything does: a
+/// single message may be larger than the bound (`meridian_core::Outbox`).
+fn fits(connection: &Connection, bytes: usize, bytes_max: usize) -> bool {
+    let waiting = connection.waiting_bytes();
+    waiting == 0 || waiting + bytes <= bytes_max
 }
