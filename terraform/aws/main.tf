@@ -21,11 +21,10 @@ locals {
   # One file for all edges of a region. Its id and the order of its servers come from the machine.
   toml = { for name, _ in var.regions : name => module.mesh.edges[module.addresses[name].edge_ids[0]].toml }
 
-  environment = { for name, _ in var.regions : name => var.collector ? {
-    OTEL_EXPORTER_OTLP_ENDPOINT         = "http://${module.addresses[name].collector}:4317"
-    OTEL_EXPORTER_OTLP_METRICS_ENDPOINT = "http://${module.addresses[name].collector}:4318"
-    OTEL_RESOURCE_ATTRIBUTES            = "cloud.provider=aws,cloud.region=${name},deployment.environment.name=${var.mesh_name}"
-  } : {} }
+  environment = { for name, _ in var.regions : name => merge(var.collector ? {
+    MERIDIAN__TRACING__OTLP_ENDPOINT = "http://${module.addresses[name].collector}:4317"
+    MERIDIAN__METRICS__OTLP_ENDPOINT = "http://${module.addresses[name].collector}:4318"
+  } : {}, var.edge_environment) }
 }
 
 module "addresses" {
@@ -52,10 +51,9 @@ module "mesh" {
   drain_window_ms = var.drain_window_ms
 
   regions = { for name, region in var.regions : name => {
-    joined        = region.joined
-    public_url    = "wss://${name}.${var.domain}/v1/ws"
-    otlp_endpoint = lookup(local.environment[name], "OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    nats          = { for server, place in module.addresses[name].nats : server => { host = place.host } }
+    joined     = region.joined
+    public_url = "wss://${name}.${var.domain}/v1/ws"
+    nats       = { for server, place in module.addresses[name].nats : server => { host = place.host } }
     edges = { for id in module.addresses[name].edge_ids : id => {
       identity        = "edge-${name}"
       public          = "0.0.0.0:7443"

@@ -148,6 +148,13 @@ variable "assets_folders" {
   nullable    = false
 }
 
+variable "edge_environment" {
+  description = "More keys of every edge's configuration, as its environment has them, such as { MERIDIAN__TRACING__SAMPLE_RATIO = \"0.01\" }. No secrets."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
 variable "collector" {
   description = "Whether each region has a collector that takes telemetry to X-Ray and CloudWatch."
   type        = bool

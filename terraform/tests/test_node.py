@@ -190,7 +190,7 @@ class BootTest(NodeTest):
             for zone, host in [("a", 10), ("b", 74), ("c", 138)]
         ]
         edge = {"environment_file": str(self.folder / "edge.env"), "servers": servers}
-        edge["environment"] = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://10.20.2.20:4317"}
+        edge["environment"] = {"MERIDIAN__TRACING__OTLP_ENDPOINT": "http://10.20.2.20:4317"}
         self.settings(files=[old], secrets=[pki], edge=edge)
 
         boot = self.node("boot")
@@ -203,7 +203,7 @@ class BootTest(NodeTest):
             "MERIDIAN__EDGE__ID": "eu-10-20-1-4",
             "MERIDIAN__NATS__SERVERS": "tls://10.20.2.74:4222,tls://10.20.2.10:4222,"
             "tls://10.20.2.138:4222",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://10.20.2.20:4317",
+            "MERIDIAN__TRACING__OTLP_ENDPOINT": "http://10.20.2.20:4317",
         }
         self.assertEqual(self.environment_file(), expected)
         self.assertFalse(any("certificate" in line for line in boot.lines), "a secret was logged")

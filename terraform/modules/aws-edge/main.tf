@@ -84,13 +84,16 @@ module "node" {
     ]
     secrets = [for secret in local.secrets : merge(secret, { owner = "meridian" })]
     edge = {
-      group            = local.group_name
-      launch_hook      = local.launch_hook
-      drain_hook       = local.drain_hook
-      admin            = "http://127.0.0.1:${var.ports.admin}"
-      connections_max  = var.group.connections_max
-      servers          = var.nats_servers
-      environment      = var.environment
+      group           = local.group_name
+      launch_hook     = local.launch_hook
+      drain_hook      = local.drain_hook
+      admin           = "http://127.0.0.1:${var.ports.admin}"
+      connections_max = var.group.connections_max
+      servers         = var.nats_servers
+      environment = merge({
+        # The share of it that is used is a part of Utilization, long before steps are taken.
+        MERIDIAN__METRICS__CAPACITY_EGRESS_BYTES_PER_S = tostring(var.scaling.egress_mbit_s * 125000)
+      }, var.environment)
       environment_file = "/etc/meridian/edge.env"
       certificates     = concat(["${local.pki}/edge.crt"], var.tls.mode == "edge" ? ["${local.tls}/tls.crt"] : [])
       stop             = ["systemctl", "stop", "meridian-edge"]

@@ -132,6 +132,10 @@ run "the_group_grows_by_three_signals_and_shrinks_by_one" {
     error_message = "400 Mbit/s are 3 GB a minute."
   }
   assert {
+    condition     = module.node.settings.edge.environment.MERIDIAN__METRICS__CAPACITY_EGRESS_BYTES_PER_S == "50000000"
+    error_message = "An edge measures its egress by the same number."
+  }
+  assert {
     condition     = aws_launch_template.this.monitoring[0].enabled
     error_message = "Alarms of a minute need detailed monitoring."
   }
