@@ -8,6 +8,8 @@ updated: moto cannot refresh instances of a group, and the provider would wait f
 scripts/terraform-aws-moto.sh calls it.
 """
 
+import base64
+import gzip
 import json
 import logging
 import os
@@ -20,8 +22,9 @@ import tempfile
 import time
 
 import boto3
+import yaml
 from moto.server import ThreadedMotoServer
-from stand_ins import program
+from stand_ins import NODE, Metadata, program
 
 HERE = pathlib.Path(__file__).resolve().parent
 TERRAFORM = HERE.parent
@@ -187,14 +190,75 @@ def changes(plan):
     return unexpected, known
 
 
+def secret(client, arn):
+    return json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+
+
+def edge_machine(region, arns, options, environment, place):
+    """An edge's machine starts: node.py with the settings that are in its launch template."""
+    secrets = boto3.client("secretsmanager", **options)
+    # The public certificate is not ours to issue; any pair will do to be read.
+    pair = secret(secrets, arns["edge/nats"])
+    public = {"tls.crt": pair["edge.crt"], "tls.key": pair["edge.key"]}
+    secrets.put_secret_value(SecretId=arns["edge/tls"], SecretString=json.dumps(public))
+    found = boto3.client("ec2", **options).describe_launch_template_versions(
+        LaunchTemplateName=f"meridian-{region}-edge", Versions=["$Latest"]
+    )
+    data = found["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]
+    files = yaml.safe_load(base64.b64decode(data))["write_files"]
+    packed = next(file["content"] for file in files if file["path"] == "/etc/meridian/node.json")
+    text = gzip.decompress(base64.b64decode(packed)).decode()
+    # The same files, where a test may write.
+    text = text.replace("/etc/meridian", str(place)).replace("/usr/local/bin", str(place / "bin"))
+    metadata = Metadata({"local-ipv4": "10.20.1.4", "placement/availability-zone": "elsewhere"})
+    settings = {**json.loads(text), "imds": metadata.url}
+    (place / "node.json").write_text(json.dumps(settings))
+    command = [sys.executable, str(NODE), "boot", "--settings", str(place / "node.json")]
+    quiet = {"stdout": subprocess.DEVNULL, "timeout": 120, "check": False}
+    boot = subprocess.run(command, env=environment, **quiet)
+    metadata.stop()
+    if boot.returncode != 0:
+        return "node.py boot failed"
+    (place / "auth").mkdir()
+    (place / "auth/key").write_text("0123456789abcdef0123456789abcdef")
+    toml = (place / "edge.toml").read_text().replace("/etc/meridian", str(place))
+    (place / "configuration").write_text(toml)
+    lines = (place / "edge.env").read_text().splitlines()
+    own = dict(line.split("=", 1) for line in lines)
+    edge = program("meridian", "MERIDIAN")
+    command = [edge, "config", "check", "--config", str(place / "configuration")]
+    return judge(command, {**os.environ, **own})
+
+
+def nats_machine(name, arns, options, bucket, place):
+    """What a nats-server's machine fetches, and what nats-server says to it."""
+    values = secret(boto3.client("secretsmanager", **options), arns[f"nats/{name}"])
+    for file, text in values.items():
+        (place / file).write_text(text)
+    key = f"nats/{name}/nats-server.conf"
+    body = boto3.client("s3", **options).get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    body = body.replace("/etc/nats/pki", str(place)).replace("/var/lib/nats", str(place / "store"))
+    (place / "configuration").write_text(body)
+    server = program("nats-server", "NATS_SERVER")
+    return judge([server, "-t", "-c", str(place / "configuration")], os.environ)
+
+
+def judge(command, environment):
+    """Nothing, or what is wrong with it."""
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return None if done.returncode == 0 else f"{done.stdout}{done.stderr}"
+
+
 def machines(root, environment, endpoint, work):
     """What machines would fetch, as nats-server and edge judge it."""
     outputs = json.loads(terraform(root, environment, "output", "-json", capture=True))
+    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**environment, "PATH": path}
     put = subprocess.run(
         [str(TERRAFORM.parent / "scripts/put-secrets-aws.sh"), str(work / "authority")],
         input=json.dumps(outputs),
         text=True,
-        env={**environment, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=environment,
         stdout=subprocess.DEVNULL,
         check=False,
     )
@@ -203,37 +267,19 @@ def machines(root, environment, endpoint, work):
     wrong, judged = [], 0
     for region, (aws_region, _) in REGIONS.items():
         options = {"region_name": aws_region, "endpoint_url": endpoint}
-        s3, secrets = boto3.client("s3", **options), boto3.client("secretsmanager", **options)
-        bucket = f"meridian-{region}-machines-123456789012"
         arns = outputs["secrets"]["value"][region]
         for name in ["n1", "n2", "n3", "edge"]:
             place = work / region / name
             place.mkdir(parents=True)
-            secret = "edge/nats" if name == "edge" else f"nats/{name}"
-            values = json.loads(secrets.get_secret_value(SecretId=arns[secret])["SecretString"])
-            for file, text in values.items():
-                (place / file).write_text(text)
-            key = "edge/edge.toml" if name == "edge" else f"nats/{name}/nats-server.conf"
-            text = s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-            (place / "key").write_text("0123456789abcdef0123456789abcdef")
-            # The same files, where a test may write.
-            for folder in ["/etc/nats/pki", "/etc/meridian/pki", "/etc/meridian/auth"]:
-                text = text.replace(folder, str(place))
-            # The public certificate is not ours to issue; any pair will do to read the file.
-            text = text.replace("/etc/meridian/tls/tls.", f"{place}/edge.")
-            text = text.replace("/var/lib/nats", str(place / "store"))
-            (place / "configuration").write_text(text)
-            configuration = str(place / "configuration")
             if name == "edge":
-                edge = program("meridian", "MERIDIAN")
-                command = [edge, "config", "check", "--config", configuration]
+                found = edge_machine(region, arns, options, environment, place)
             else:
-                command = [program("nats-server", "NATS_SERVER"), "-t", "-c", configuration]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+                bucket = f"meridian-{region}-machines-123456789012"
+                found = nats_machine(name, arns, options, bucket, place)
             judged += 1
-            if done.returncode != 0:
-                wrong.append(f"{region} {name}: {done.stdout}{done.stderr}")
-    say(f"{judged} configurations read by nats-server and edge, {len(wrong)} refused")
+            if found:
+                wrong.append(f"{region} {name}: {found}")
+    say(f"{judged} machines read what is theirs, {len(wrong)} refused it")
     return wrong
 
 
