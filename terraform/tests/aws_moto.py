@@ -149,7 +149,7 @@ def override(tree):
     # It takes no notice of a condition, and would refuse everything that comes without TLS.
     (tree / "modules/aws-assets/moto_override.tf").write_text(
         'data "aws_iam_policy_document" "read" {\n  statement {\n'
-        '    actions = ["s3:GetObject"]\n    resources = ["${aws_s3_bucket.this.arn}/*"]\n'
+        '    actions = ["s3:GetObject"]\n    resources = ["${module.bucket.arn}/*"]\n'
         '    principals {\n      type = "Service"\n'
         '      identifiers = ["cloudfront.amazonaws.com"]\n    }\n'
         '    condition {\n      test = "StringEquals"\n      variable = "AWS:SourceArn"\n'

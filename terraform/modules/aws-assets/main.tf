@@ -21,67 +21,12 @@ locals {
   ]...)
 }
 
-resource "aws_s3_bucket" "this" {
-  bucket        = "${var.name}-assets-${var.bucket_suffix}"
-  force_destroy = !var.deletion_protection
-}
+module "bucket" {
+  source = "../aws-private-bucket"
 
-resource "aws_s3_bucket_public_access_block" "this" {
-  bucket                  = aws_s3_bucket.this.id
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_ownership_controls" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    object_ownership = "BucketOwnerEnforced"
-  }
-}
-
-resource "aws_s3_bucket_versioning" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    bucket_key_enabled = var.kms_key_arn != null
-
-    apply_server_side_encryption_by_default {
-      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
-      kms_master_key_id = var.kms_key_arn
-    }
-  }
-}
-
-resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    id     = "old versions"
-    status = "Enabled"
-
-    filter {}
-
-    noncurrent_version_expiration {
-      noncurrent_days = 90
-    }
-
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 7
-    }
-  }
-
-  depends_on = [aws_s3_bucket_versioning.this]
+  name                = "${var.name}-assets-${var.bucket_suffix}"
+  kms_key_arn         = var.kms_key_arn
+  deletion_protection = var.deletion_protection
 }
 
 # Who may read: this one distribution. Without this policy CloudFront is refused like everybody.
@@ -89,7 +34,7 @@ data "aws_iam_policy_document" "read" {
   statement {
     sid       = "CloudFrontReads"
     actions   = ["s3:GetObject"]
-    resources = ["${aws_s3_bucket.this.arn}/*"]
+    resources = ["${module.bucket.arn}/*"]
 
     principals {
       type        = "Service"
@@ -107,7 +52,7 @@ data "aws_iam_policy_document" "read" {
     sid       = "TlsOnly"
     effect    = "Deny"
     actions   = ["s3:*"]
-    resources = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
+    resources = [module.bucket.arn, "${module.bucket.arn}/*"]
 
     principals {
       type        = "*"
@@ -123,16 +68,14 @@ data "aws_iam_policy_document" "read" {
 }
 
 resource "aws_s3_bucket_policy" "this" {
-  bucket = aws_s3_bucket.this.id
+  bucket = module.bucket.name
   policy = data.aws_iam_policy_document.read.json
-
-  depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
 resource "aws_s3_object" "file" {
   for_each = local.files
 
-  bucket       = aws_s3_bucket.this.id
+  bucket       = module.bucket.name
   key          = each.key
   source       = each.value
   source_hash  = filesha256(each.value)
@@ -160,7 +103,7 @@ resource "aws_cloudfront_distribution" "this" {
 
   origin {
     origin_id                = "assets"
-    domain_name              = aws_s3_bucket.this.bucket_regional_domain_name
+    domain_name              = module.bucket.domain_name
     origin_access_control_id = aws_cloudfront_origin_access_control.this.id
   }
 

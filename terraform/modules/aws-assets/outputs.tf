@@ -5,7 +5,7 @@ output "url" {
 
 output "bucket" {
   description = "Where they are, for `aws s3 sync` by a release."
-  value       = aws_s3_bucket.this.id
+  value       = module.bucket.name
 }
 
 output "distribution_id" {

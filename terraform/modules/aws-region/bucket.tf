@@ -12,78 +12,23 @@ locals {
   } }
 }
 
-resource "aws_s3_bucket" "this" {
-  bucket        = "${var.name}-machines-${data.aws_caller_identity.me.account_id}"
-  force_destroy = !var.deletion_protection
-}
+module "bucket" {
+  source = "../aws-private-bucket"
 
-resource "aws_s3_bucket_public_access_block" "this" {
-  bucket                  = aws_s3_bucket.this.id
-  block_public_acls       = true
-  block_public_policy     = true
-  ignore_public_acls      = true
-  restrict_public_buckets = true
-}
-
-resource "aws_s3_bucket_ownership_controls" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    object_ownership = "BucketOwnerEnforced"
-  }
-}
-
-resource "aws_s3_bucket_versioning" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  versioning_configuration {
-    status = "Enabled"
-  }
-}
-
-resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    bucket_key_enabled = var.kms_key_arn != null
-
-    apply_server_side_encryption_by_default {
-      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
-      kms_master_key_id = var.kms_key_arn
-    }
-  }
-}
-
-resource "aws_s3_bucket_lifecycle_configuration" "this" {
-  bucket = aws_s3_bucket.this.id
-
-  rule {
-    id     = "old versions"
-    status = "Enabled"
-
-    filter {}
-
-    noncurrent_version_expiration {
-      noncurrent_days = 90
-    }
-
-    abort_incomplete_multipart_upload {
-      days_after_initiation = 7
-    }
-  }
-
-  depends_on = [aws_s3_bucket_versioning.this]
+  name                = "${var.name}-machines-${data.aws_caller_identity.me.account_id}"
+  kms_key_arn         = var.kms_key_arn
+  deletion_protection = var.deletion_protection
 }
 
 resource "aws_s3_object" "binary" {
   for_each = local.uploads
 
-  bucket       = aws_s3_bucket.this.id
+  bucket       = module.bucket.name
   key          = "bin/${replace(each.key, "_", "-")}"
   source       = each.value
   source_hash  = filesha256(each.value)
   content_type = "application/octet-stream"
 
   # A first version without versioning would have no id to name.
-  depends_on = [aws_s3_bucket_versioning.this]
+  depends_on = [module.bucket]
 }

@@ -49,7 +49,7 @@ module "nats" {
     conf          = var.nats_conf[name]
     instance_type = lookup(var.nats.instance_types, name, null)
   } }
-  bucket               = { name = aws_s3_bucket.this.id, arn = aws_s3_bucket.this.arn }
+  bucket               = { name = module.bucket.name, arn = module.bucket.arn }
   binary               = local.binaries["nats_server"]
   ami_id               = local.ami_id
   instance_type        = var.nats.instance_type
@@ -73,7 +73,7 @@ module "edge" {
     load_balancer = module.network.security_group_ids.load_balancer
     edge          = module.network.security_group_ids.edge
   }
-  bucket      = { name = aws_s3_bucket.this.id, arn = aws_s3_bucket.this.arn }
+  bucket      = { name = module.bucket.name, arn = module.bucket.arn }
   binary      = local.binaries["meridian"]
   toml        = var.toml
   environment = var.environment

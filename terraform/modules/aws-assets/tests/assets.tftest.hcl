@@ -13,14 +13,10 @@ variables {
 
 run "cloudfront_alone_reads_the_bucket" {
   assert {
-    condition     = aws_s3_bucket_public_access_block.this.block_public_policy && aws_s3_bucket_public_access_block.this.restrict_public_buckets && aws_s3_bucket_public_access_block.this.block_public_acls && aws_s3_bucket_public_access_block.this.ignore_public_acls
-    error_message = "The bucket is closed to the public in all four ways."
-  }
-  assert {
     condition = (
       data.aws_iam_policy_document.read.statement[0].principals == toset([{ type = "Service", identifiers = toset(["cloudfront.amazonaws.com"]) }]) &&
       one(data.aws_iam_policy_document.read.statement[0].condition).values == tolist([aws_cloudfront_distribution.this.arn]) &&
-      aws_s3_bucket_policy.this.bucket == aws_s3_bucket.this.id
+      aws_s3_bucket_policy.this.bucket == module.bucket.name
     )
     error_message = "The bucket has a policy, for CloudFront and this distribution."
   }

@@ -28,14 +28,10 @@ run "edges_ask_the_servers_of_their_region_at_their_addresses" {
   }
 }
 
-run "binaries_are_named_by_version_and_hash_in_a_closed_bucket" {
+run "binaries_are_named_by_version_and_hash" {
   assert {
     condition     = local.binaries["meridian"].sha256 == filesha256("main.tf") && local.binaries["nats_server"].key == "bin/nats-server"
     error_message = "A machine verifies what it fetches."
-  }
-  assert {
-    condition     = aws_s3_bucket_public_access_block.this.restrict_public_buckets && aws_s3_bucket_public_access_block.this.block_public_policy && one(aws_s3_bucket_versioning.this.versioning_configuration).status == "Enabled" && !aws_s3_bucket.this.force_destroy
-    error_message = "A private bucket that keeps versions."
   }
 }
 
