@@ -20,8 +20,8 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser bench chaos figures fuzz deny \
-    clean check-terraform-aws test-terraform-aws
+.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser bench chaos figures autobahn \
+    fuzz deny clean check-terraform-aws test-terraform-aws
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,9 +100,12 @@ figures: tools ## What is promised of durable namespaces, measured in full (FIGU
 	FIGURES=full cargo test --release --locked -p meridian-cli --test figures -- \
 	    --nocapture --test-threads=1 $(FIGURE)
 
+autobahn: ## The Autobahn test suite against the edge's frames; needs Python 2.7 (PYTHON27)
+	scripts/autobahn.sh
+
 fuzz: ## Each fuzz target for a minute; needs a nightly compiler
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
-	@set -e; for target in frame_guard client_message client_binary filter delivered_message permission; do \
+	@set -e; for target in frame_guard client_message client_binary filter delivered_message permission token; do \
 	    mkdir -p fuzz/target/corpus/$$target; \
 	    cargo +nightly fuzz run $$target fuzz/target/corpus/$$target fuzz/corpus/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5; \

@@ -45,8 +45,8 @@ printf '%s' "$outputs" | jq -r '.secrets.value | to_entries[] | .key as $region
             ;;
         edge/nats)
             value=$(gather --rawfile clients-ca.crt "$pki/authorities/clients-ca.crt" \
-                --rawfile edge.crt "$pki/edges/edge-$region.crt" \
-                --rawfile edge.key "$pki/edges/edge-$region.key")
+                --rawfile edge.crt "$pki/edges/edge-$region/edge.crt" \
+                --rawfile edge.key "$pki/edges/edge-$region/edge.key")
             ;;
         *)
             echo "put-secrets-aws: $region $what is yours to fill: $arn" >&2

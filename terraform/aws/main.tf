@@ -21,8 +21,8 @@ locals {
   # One file for all edges of a region. Its id and the order of its servers come from the machine.
   toml = { for name, _ in var.regions : name => module.mesh.edges[module.addresses[name].edge_ids[0]].toml }
 
+  # The file has the collector's address for traces; its agent takes metrics by another port.
   environment = { for name, _ in var.regions : name => merge(var.collector ? {
-    MERIDIAN__TRACING__OTLP_ENDPOINT = "http://${module.addresses[name].collector}:4317"
     MERIDIAN__METRICS__OTLP_ENDPOINT = "http://${module.addresses[name].collector}:4318"
   } : {}, var.edge_environment) }
 }
@@ -51,9 +51,10 @@ module "mesh" {
   drain_window_ms = var.drain_window_ms
 
   regions = { for name, region in var.regions : name => {
-    joined     = region.joined
-    public_url = "wss://${name}.${var.domain}/v1/ws"
-    nats       = { for server, place in module.addresses[name].nats : server => { host = place.host } }
+    joined        = region.joined
+    public_url    = "wss://${name}.${var.domain}/v1/ws"
+    otlp_endpoint = var.collector ? "http://${module.addresses[name].collector}:4317" : ""
+    nats          = { for server, place in module.addresses[name].nats : server => { host = place.host } }
     edges = { for id in module.addresses[name].edge_ids : id => {
       identity        = "edge-${name}"
       public          = "0.0.0.0:7443"

@@ -11,7 +11,7 @@ from stand_ins import REGION, ROOT, Aws
 CERTIFICATES = {
     "eu-n1/peer": ["peers-ca", "eu-n1", "both", ["10.20.2.10"]],
     "eu-n1/server": ["clients-ca", "eu-n1", "server", ["10.20.2.10"]],
-    "edges/edge-eu": ["clients-ca", "edge-eu", "client", []],
+    "edges/edge-eu/edge": ["clients-ca", "edge-eu", "client", []],
 }
 
 

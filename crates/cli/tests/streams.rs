@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed step of a test's script is a failed test")]
 
-use meridian_local::{Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions};
+use meridian_local::{
+    EdgeUsers, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
@@ -48,6 +50,7 @@ impl Mesh {
             rtt_ms: 0,
             links: Links::Direct,
             websocket: NatsWebSocket::Off,
+            edge_users: EdgeUsers::Open,
             nats_server: None,
         });
         let cluster = cluster.await.unwrap();

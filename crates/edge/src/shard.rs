@@ -11,6 +11,8 @@ mod commands;
 mod connection;
 mod drain;
 mod durable;
+#[cfg(feature = "echo")]
+mod echo;
 mod fanout;
 mod forward;
 mod guarded;

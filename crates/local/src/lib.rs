@@ -4,6 +4,7 @@
 //! `meridian dev` and the test kit call it. It is not for production: passwords are public, all
 //! addresses are loopback, and it knows nothing of what edges and clients say.
 
+mod edge_permissions;
 mod edge_process;
 mod error;
 mod gateway_greeting;
@@ -21,6 +22,7 @@ mod readiness;
 mod region;
 mod supercluster;
 
+pub use edge_permissions::{EdgeSpace, edge_permissions};
 pub use edge_process::EdgeProcess;
 pub use error::Error;
 pub use http_get::{Response, http_get};
@@ -33,4 +35,4 @@ pub use nats_server::{NatsServer, NatsServerOptions};
 pub use nats_server_binary::{NATS_SERVER_ENV, find_nats_server};
 pub use ports::PortBlock;
 pub use region::Region;
-pub use supercluster::{Links, NatsWebSocket, Supercluster, SuperclusterOptions};
+pub use supercluster::{EdgeUsers, Links, NatsWebSocket, Supercluster, SuperclusterOptions};

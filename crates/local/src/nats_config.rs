@@ -7,6 +7,8 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use crate::edge_permissions::{EdgeSpace, edge_permissions};
+
 /// The account of edges and services.
 pub const ACCOUNT: &str = "MESH";
 /// The account of nats-server's own events.
@@ -31,6 +33,32 @@ pub struct RemoteGateway {
     pub port: u16,
 }
 
+/// An edge as a user of NATS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeUser {
+    /// The user's name; the password is that of [`EDGE_USER`].
+    pub name: String,
+    /// What it may do, as nats-server reads it; empty: everything.
+    pub permissions: String,
+}
+
+impl EdgeUser {
+    /// The one user of all edges.
+    pub(crate) fn open() -> Self {
+        Self { name: EDGE_USER.0.into(), permissions: String::new() }
+    }
+
+    /// The user of an edge, called as the edge is.
+    pub(crate) fn confined(edge: &str, region: &str, spaces: &[EdgeSpace]) -> Self {
+        Self { name: edge.into(), permissions: edge_permissions(edge, region, spaces) }
+    }
+
+    fn render(&self) -> String {
+        let Self { name, permissions } = self;
+        format!("{{ user: \"{name}\", password: \"{}\"\n{permissions} }}", EDGE_USER.1)
+    }
+}
+
 /// What one region's server is told. Names must be plain tokens; `Supercluster` checks that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NatsConfig {
@@ -52,13 +80,15 @@ pub struct NatsConfig {
     pub remotes: Vec<RemoteGateway>,
     /// Directory of JetStream.
     pub store_dir: PathBuf,
+    /// Its edges' users.
+    pub edges: Vec<EdgeUser>,
     /// Port for nats-server's own WebSocket listener, without TLS or compression, if wanted.
     pub websocket_port: Option<u16>,
 }
 
 /// Renders the configuration file.
 pub fn render(config: &NatsConfig) -> String {
-    let NatsConfig { region, server_name, client_port, monitor_port, .. } = config;
+    let NatsConfig { region, server_name, client_port, monitor_port, edges, .. } = config;
     let store_dir = quoted(&config.store_dir.to_string_lossy());
     let mut text = format!(
         r#"# Written by meridian at each start; edits are lost.
@@ -75,7 +105,7 @@ accounts {{
   {SYSTEM_ACCOUNT}: {{ users: [ {system} ] }}
   {ACCOUNT}: {{
     jetstream: enabled
-    users: [ {app}, {edge} ]
+    users: [ {app}, {edges} ]
     msg_trace: {{ dest: "_mrd.trace.{region}", sampling: "100%" }}
   }}
 }}
@@ -83,7 +113,7 @@ system_account: {SYSTEM_ACCOUNT}
 "#,
         system = user(SYSTEM_USER),
         app = user(APP_USER),
-        edge = user(EDGE_USER),
+        edges = edges.iter().map(EdgeUser::render).collect::<Vec<_>>().join(", "),
     );
     if !config.remotes.is_empty() {
         render_cluster_and_gateway(config, &mut text);
@@ -163,6 +193,7 @@ mod tests {
                 RemoteGateway { region: "ap".into(), port: 1062 },
             ],
             store_dir: PathBuf::from("/srv/a \"b\"/jetstream"),
+            edges: vec![EdgeUser::open()],
             websocket_port: None,
         }
     }

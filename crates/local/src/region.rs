@@ -43,6 +43,11 @@ impl Region {
         self.url_for(EDGE_USER)
     }
 
+    /// URL for one edge, where each has a user of its own.
+    pub fn nats_url_of_edge(&self, edge: &str) -> String {
+        self.url_for((edge, EDGE_USER.1))
+    }
+
     /// Address for NATS clients, without credentials.
     pub fn nats_address(&self) -> SocketAddr {
         loopback(self.ports.nats_client)

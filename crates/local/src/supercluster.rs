@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::edge_permissions::EdgeSpace;
 use crate::gateway_mesh::{self, GatewayMesh};
-use crate::nats_config::{NatsConfig, render};
+use crate::nats_config::{EdgeUser, NatsConfig, render};
 use crate::nats_server_binary::check_nats_server;
 use crate::{
     Error, LinkHandle, MeshPorts, NatsServer, NatsServerOptions, Region, find_nats_server,
@@ -52,8 +53,20 @@ pub struct SuperclusterOptions {
     pub links: Links,
     /// nats-server's own WebSocket listener in each region.
     pub websocket: NatsWebSocket,
+    /// What edges may do in NATS.
+    pub edge_users: EdgeUsers,
     /// The binary; `None` means `find_nats_server`.
     pub nats_server: Option<PathBuf>,
+}
+
+/// What edges may do in NATS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EdgeUsers {
+    /// One user for all, who may do everything: `Region::nats_edge_url`.
+    Open,
+    /// A user for each edge, `Region::nats_url_of_edge`, who may do what an edge that serves these
+    /// namespaces needs; and no other.
+    Confined(Vec<EdgeSpace>),
 }
 
 /// Whether each region's nats-server opens its own WebSocket listener, which benchmarks use.
@@ -273,7 +286,14 @@ fn spawn_region(
     let ports = options.ports.regions()[index].clone();
     let directory = options.state_dir.join(&name);
     let server_name = format!("{name}-1");
+    let edges = match &options.edge_users {
+        EdgeUsers::Open => vec![EdgeUser::open()],
+        EdgeUsers::Confined(spaces) => (1..=ports.edges.len())
+            .map(|number| EdgeUser::confined(&format!("{name}-{number}"), &name, spaces))
+            .collect(),
+    };
     let config = NatsConfig {
+        edges,
         region: name.clone(),
         server_name: server_name.clone(),
         client_port: ports.nats_client,

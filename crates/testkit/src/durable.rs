@@ -138,7 +138,7 @@ pub(crate) async fn make_streams(nats: &Supercluster, configure: fn(&mut Config)
 }
 
 async fn streams_of(nats: &Supercluster, region: &str) -> Streams {
-    let url = nats.region(region).unwrap().nats_edge_url();
+    let url = nats.region(region).unwrap().nats_url();
     let control = Control::connect(ControlOptions {
         servers: vec![url.parse().unwrap()],
         name: "test operator".into(),

@@ -8,7 +8,8 @@ use crate::running_edge::{RunningEdge, config_for, http_get};
 use meridian_client::{Client, Event, Options, Subscription};
 use meridian_edge::Config;
 use meridian_local::{
-    APP_USER, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+    APP_USER, EdgeUsers, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Supercluster,
+    SuperclusterOptions,
 };
 use std::net::SocketAddr;
 use tempfile::TempDir;
@@ -19,6 +20,8 @@ pub struct TestMeshOptions {
     pub links: Links,
     /// How edges reach their own region's server.
     pub edge_links: Links,
+    /// What edges may do in NATS.
+    pub edge_users: EdgeUsers,
     /// Changes each edge's configuration before it starts.
     pub configure: fn(&mut Config),
 }
@@ -27,7 +30,8 @@ impl Default for TestMeshOptions {
     fn default() -> Self {
         let regions = ["eu", "us", "ap"].map(String::from).to_vec();
         let (links, edge_links) = (Links::Direct, Links::Direct);
-        Self { regions, links, edge_links, configure: |_| {} }
+        let edge_users = EdgeUsers::Open;
+        Self { regions, links, edge_links, edge_users, configure: |_| {} }
     }
 }
 
@@ -61,6 +65,7 @@ impl TestMesh {
             rtt_ms: 0,
             links: options.links,
             websocket: NatsWebSocket::Off,
+            edge_users: options.edge_users.clone(),
             nats_server: None,
         })
         .await
@@ -68,7 +73,10 @@ impl TestMesh {
         let (mut edges, mut edge_links) = (Vec::new(), Vec::new());
         for region in nats.regions() {
             let id = format!("{}-1", region.name());
-            let mut url = region.nats_edge_url();
+            let mut url = match options.edge_users {
+                EdgeUsers::Open => region.nats_edge_url(),
+                EdgeUsers::Confined(_) => region.nats_url_of_edge(&id),
+            };
             if options.edge_links == Links::Proxied {
                 // The edges themselves listen on ports of the system's choice.
                 let port = region.ports().edges[0].public;

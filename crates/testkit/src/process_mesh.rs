@@ -5,8 +5,8 @@ use crate::durable::make_streams;
 use crate::running_edge::config_for;
 use meridian_edge::Config;
 use meridian_local::{
-    APP_USER, EdgeProcess, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Region, Supercluster,
-    SuperclusterOptions,
+    APP_USER, EdgeProcess, EdgeUsers, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Region,
+    Supercluster, SuperclusterOptions,
 };
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,7 @@ impl ProcessMesh {
             rtt_ms: 0,
             links: options.links,
             websocket: NatsWebSocket::Off,
+            edge_users: EdgeUsers::Open,
             nats_server: None,
         })
         .await

@@ -14,11 +14,15 @@ pub struct RawNats {
 impl RawNats {
     /// Connects to a region's server.
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::connect_as(address, APP_USER).await
+    }
+
+    /// Connects as a user, with a password.
+    pub async fn connect_as(address: SocketAddr, (user, password): (&str, &str)) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Self { stream: BufReader::new(stream) };
         assert!(client.line().await.starts_with("INFO "));
-        let (user, password) = APP_USER;
         let options = format!(r#"{{"user":"{user}","pass":"{password}","verbose":false}}"#);
         client.send(format!("CONNECT {options}\r\n").as_bytes()).await;
         client.round_trip().await;
@@ -43,6 +47,21 @@ impl RawNats {
                 "PONG" => return,
                 "PING" => self.send(b"PONG\r\n").await,
                 other => assert!(other.starts_with("INFO "), "{other}"),
+            }
+        }
+    }
+
+    /// Sends one operation and waits until the server has processed it: what it said against it.
+    pub async fn refusal(&mut self, operation: &str) -> Option<String> {
+        self.send(format!("{operation}\r\nPING\r\n").as_bytes()).await;
+        let mut refusal = None;
+        loop {
+            match self.line().await.as_str() {
+                "PONG" => return refusal,
+                "PING" => self.send(b"PONG\r\n").await,
+                error if error.starts_with("-ERR ") => refusal = Some(error.to_owned()),
+                // Messages of what it is subscribed to, and news of the cluster.
+                _ => {}
             }
         }
     }

@@ -69,7 +69,7 @@ run "edges_get_tls_telemetry_and_the_other_regions" {
     error_message = "The certificate's place, where clients go, and what the group counts by."
   }
   assert {
-    condition     = local.environment["us"].MERIDIAN__TRACING__OTLP_ENDPOINT == "http://10.21.2.20:4317" && local.environment["us"].MERIDIAN__METRICS__OTLP_ENDPOINT == "http://10.21.2.20:4318"
+    condition     = strcontains(local.toml["us"], "[tracing]\notlp_endpoint = \"http://10.21.2.20:4317\"") && local.environment["us"].MERIDIAN__METRICS__OTLP_ENDPOINT == "http://10.21.2.20:4318"
     error_message = "The collector of the region itself."
   }
   assert {

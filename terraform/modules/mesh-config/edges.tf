@@ -76,7 +76,7 @@ locals {
     drain_window_ms                 = var.drain_window_ms
     log_format                      = var.log.format
     log_level                       = var.log.level
-    telemetry                       = ""
+    telemetry                       = e.otlp == "" ? "" : "\n[tracing]\notlp_endpoint = ${jsonencode(e.otlp)}\nnats_spans = ${var.message_trace_percent > 0}\n\n[metrics]\notlp_endpoint = ${jsonencode(e.otlp)}\n"
     namespaces                      = local.namespaces
   }) } }
 }

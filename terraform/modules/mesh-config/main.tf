@@ -79,8 +79,8 @@ locals {
       store_dir        = "\"${s.store_dir}\""
       memory_max       = var.jetstream.memory_max
       file_max         = var.jetstream.file_max
-      sync_interval    = "  sync_interval: ${var.jetstream.sync_interval}\n"
-      system_users     = "    { user: \"CN=system\" }"
+      sync_interval    = "  sync_interval: \"${var.jetstream.sync_interval}\"\n"
+      system_users     = "    { user: \"CN=system\" }\n"
       users            = what == "fixed" ? "" : local.users[s.region]
       message_trace    = what == "fixed" ? "" : local.message_trace[s.region]
       cluster          = local.is_alone ? "" : local.clusters[name]

@@ -12,19 +12,32 @@ locals {
     ) }
   } if n.stream != null }
 
-  client_publish = distinct([for n in var.namespaces : n.pattern if n.publish || n.request])
-
-  edge_publish = { for region in local.region_names : region => concat(
-    local.client_publish,
-    flatten([for _, s in local.streams : distinct([
-      "$JS.API.DIRECT.GET.${s.copies[region]}",
-      "$JS.API.STREAM.INFO.${s.copies[region]}",
-      "$JS.API.STREAM.INFO.${s.home}",
-    ])]),
-  ) }
-  edge_subscribe = { for region in local.region_names : region => [
-    for n in var.namespaces : n.stream == null ? n.pattern : "_mrd.reg.${region}.${n.pattern}"
-  ] }
+  # What may stand for a word of config/nats/edge-permissions.conf, the one list of what an edge may
+  # do. `meridian dev` fills in the same file.
+  permission_values = { for region, r in var.regions : region => { for identity, ids in local.identities[region] : identity => {
+    edge      = ids
+    region    = [region]
+    publish   = distinct([for n in var.namespaces : n.pattern if n.publish || n.request])
+    ephemeral = [for n in var.namespaces : n.pattern if n.stream == null]
+    durable   = [for n in var.namespaces : n.pattern if n.stream != null]
+    stream    = distinct([for _, s in local.streams : s.copies[region]])
+    home      = distinct([for _, s in local.streams : s.home])
+  } } }
+  permission_lines = [
+    for line in split("\n", trimspace(file("${path.module}/../../../config/nats/edge-permissions.conf"))) : line
+    if !startswith(line, "#")
+  ]
+  # A line stands once for each value of its word; `{region}` may stand beside another.
+  edge_permissions = { for region, by_identity in local.permission_values : region => {
+    for identity, values in by_identity : identity => join("", flatten([
+      for line in local.permission_lines : [
+        for value in flatten([
+          for word in [try(regex("\\{(edge|publish|ephemeral|durable|stream|home)\\}", line)[0], "region")] :
+          [for v in values[word] : { word = word, value = v }]
+        ]) : "${replace(replace(line, "{${value.word}}", value.value), "{region}", region)}\n"
+      ]
+    ]))
+  } }
 
   # The ids of the edges that share an identity.
   identities = { for region, r in var.regions : region => {
@@ -32,14 +45,9 @@ locals {
   } }
 
   users = { for region in local.region_names : region => join("", concat(
-    [for identity, ids in local.identities[region] : templatefile("${local.templates}/edge-user.conf.tftpl", {
+    [for identity, _ in local.identities[region] : templatefile("${local.templates}/edge-user.conf.tftpl", {
       credentials = "user: \"CN=${identity}\""
-      region      = region
-      publish     = join("", [for subject in local.edge_publish[region] : ", \"${subject}\""])
-      subscribe = join("", [for subject in concat(
-        local.edge_subscribe[region],
-        flatten([for id in ids : ["_mrd.edge.${id}.>", "_INBOX_${id}.>"]]),
-      ) : ", \"${subject}\""])
+      permissions = local.edge_permissions[region][identity]
     })],
     [for name, service in var.services : templatefile("${local.templates}/user.conf.tftpl", {
       credentials = "user: \"CN=service-${name}\""

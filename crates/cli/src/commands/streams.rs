@@ -139,9 +139,10 @@ async fn apply(place: &Place, confirm: Confirm) -> Result<Exit, Error> {
 
 /// Makes what a configuration file's durable namespaces need, and destroys nothing. For
 /// `meridian dev`.
-pub(super) async fn make(config: &Path) -> Result<(), Error> {
+pub(super) async fn make(config: &Path, nats: &str) -> Result<(), Error> {
     let file = StreamsFile::read(config)?;
-    let streams = connect_to(file.server.clone()).await?;
+    let server = nats.parse().map_err(|error: NatsError| Error::Usage(error.to_string()))?;
+    let streams = connect_to(server).await?;
     let plan = make_plan(&file, &streams).await?;
     streams.apply(&plan, Confirm::No).await?;
     Ok(())

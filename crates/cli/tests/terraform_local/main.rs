@@ -7,6 +7,7 @@
 
 mod mesh;
 mod probes;
+mod rendering;
 
 use fastrand::Rng;
 use futures_util::StreamExt;

@@ -148,16 +148,7 @@ impl TerraformMesh {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new("terraform")
-            .arg(format!("-chdir={}", terraform_local().display()))
-            .args(arguments)
-            .arg("-no-color")
-            // Nothing of this run is left in the tree, and nobody's settings matter.
-            .env("TF_DATA_DIR", self.state.path().join("terraform"))
-            .env("TF_CLI_CONFIG_FILE", "/dev/null")
-            .env("CHECKPOINT_DISABLE", "1")
-            .output()
-            .expect("terraform is needed: install version 1.9 or newer")
+        terraform(&terraform_local(), self.state.path(), arguments)
     }
 }
 
@@ -170,8 +161,22 @@ impl Drop for TerraformMesh {
     }
 }
 
-fn terraform_local() -> PathBuf {
+pub(crate) fn terraform_local() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../terraform/local")
+}
+
+/// Runs terraform in a directory of the tree; what it writes goes to `state`.
+pub(crate) fn terraform(directory: &Path, state: &Path, arguments: &[&str]) -> Output {
+    Command::new("terraform")
+        .arg(format!("-chdir={}", directory.display()))
+        .args(arguments)
+        .arg("-no-color")
+        // Nothing of this run is left in the tree, and nobody's settings matter.
+        .env("TF_DATA_DIR", state.join("terraform"))
+        .env("TF_CLI_CONFIG_FILE", "/dev/null")
+        .env("CHECKPOINT_DISABLE", "1")
+        .output()
+        .expect("terraform is needed: install version 1.9 or newer")
 }
 
 pub(crate) fn text_of(output: &Output) -> String {

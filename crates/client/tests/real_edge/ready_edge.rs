@@ -2,7 +2,9 @@
 
 use meridian_edge::config::{NamespaceSection, SlowClientName};
 use meridian_edge::{Config, Edge};
-use meridian_local::{Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions};
+use meridian_local::{
+    EdgeUsers, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -37,6 +39,7 @@ impl ReadyEdge {
             rtt_ms: 0,
             links: Links::Direct,
             websocket: NatsWebSocket::Off,
+            edge_users: EdgeUsers::Open,
             nats_server: None,
         })
         .await

@@ -169,6 +169,10 @@ fn handle(
     payload: &[u8],
 ) -> Result<(), End> {
     shard.meters.client_bytes_in(payload.len());
+    #[cfg(feature = "echo")]
+    if super::echo::echo(shard, connection, opcode, payload) {
+        return Ok(());
+    }
     match opcode {
         OpCode::Text if connection.wire == Wire::PbBinary => {
             Err(End::Close(CloseCode::Unsupported, "text frame on a binary protocol"))

@@ -6,7 +6,9 @@ mod plain_client;
 
 use std::time::Duration;
 
-use meridian_local::{Error, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions};
+use meridian_local::{
+    EdgeUsers, Error, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+};
 use plain_client::PlainClient;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
@@ -30,6 +32,7 @@ fn options(regions: &[&str], directory: &TempDir, rtt_ms: u64) -> SuperclusterOp
         rtt_ms,
         links: Links::Proxied,
         websocket: NatsWebSocket::Off,
+        edge_users: EdgeUsers::Open,
         nats_server: None,
     }
 }

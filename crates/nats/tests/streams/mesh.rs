@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{Client, Message, Subscriber};
 use futures_util::StreamExt;
 use meridian_local::{
-    APP_USER, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
+    APP_USER, EdgeUsers, Links, MeshPorts, NatsWebSocket, Supercluster, SuperclusterOptions,
 };
 use meridian_nats::streams::{
     Applied, Confirm, CopyStatus, DurableNamespace, Error, Plan, PurgeReport, Streams, plan,
@@ -70,6 +70,7 @@ impl Mesh {
             rtt_ms: 0,
             links: Links::Direct,
             websocket: NatsWebSocket::Off,
+            edge_users: EdgeUsers::Open,
             nats_server: None,
         })
         .await

@@ -1,5 +1,6 @@
 //! The configuration file of one edge in a development mesh, as text. Pure.
 
+use meridian_local::EdgeSpace;
 use std::fmt::Write;
 
 /// A short goodbye: the developer waits for it.
@@ -118,6 +119,16 @@ max_age_s = 86400
 max_bytes = 268435456
 "#;
 
+/// The same for the permissions of the edges' NATS users. Edges publish finished spans, clients not.
+pub(crate) fn spaces() -> Vec<EdgeSpace> {
+    let space = |name: &str, stream: Option<&str>| EdgeSpace {
+        pattern: format!("{name}.>"),
+        stream: stream.map(String::from),
+        publish: true,
+    };
+    vec![space("demo", None), space("traces", None), space("orders", Some("ORDERS_1"))]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +161,12 @@ mod tests {
         assert_eq!(value["demo"]["control_token"].as_str(), Some("secret"));
         assert_eq!(value["namespaces"][0]["pattern"].as_str(), Some("demo.>"));
         assert_eq!(value["namespaces"][2]["stream"]["home"].as_str(), Some("eu"));
+        for (namespace, space) in value["namespaces"].as_array().unwrap().iter().zip(spaces()) {
+            assert_eq!(namespace["pattern"].as_str(), Some(space.pattern.as_str()));
+            assert_eq!(namespace["class"].as_str() == Some("durable"), space.stream.is_some());
+            let publishes =
+                namespace.get("publish").is_some_and(|publish| publish.as_bool().unwrap());
+            assert_eq!(publishes || space.pattern == "traces.>", space.publish);
+        }
     }
 }

@@ -17,8 +17,8 @@ use control::{Control, ControlRegion};
 use edge_file::EdgeFile;
 use keeper::{EdgeKeeper, ServerKeeper};
 use meridian_local::{
-    EDGES_MAX, EdgeProcess, Error as LocalError, Links, MeshPorts, NatsWebSocket, Region,
-    Supercluster, SuperclusterOptions,
+    EDGES_MAX, EdgeProcess, EdgeUsers, Error as LocalError, Links, MeshPorts, NatsWebSocket,
+    Region, Supercluster, SuperclusterOptions,
 };
 use regions::Regions;
 use std::fs::{self, File};
@@ -105,6 +105,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<Exit, Error> {
         rtt_ms: arguments.rtt_ms,
         links: if arguments.rtt_ms > 0 { Links::Proxied } else { Links::Direct },
         websocket: NatsWebSocket::Off,
+        edge_users: EdgeUsers::Confined(edge_file::spaces()),
         nats_server: arguments.nats_server.clone(),
     };
     // Whatever has started by then is killed if a signal comes, or if something fails.
@@ -194,7 +195,9 @@ async fn make_streams(mesh: &Supercluster) -> Result<(), Error> {
     mesh.wait_jetstream_ready().await?;
     let Some(home) = mesh.regions().first() else { return Ok(()) };
     // Every edge's file says the same of the namespaces.
-    streams::make(&home.directory().join(format!("{}-1.toml", home.name()))).await
+    let file = home.directory().join(format!("{}-1.toml", home.name()));
+    // Edges may read streams and not make them.
+    streams::make(&file, &home.nats_url()).await
 }
 
 /// Writes each edge's file, starts it, and waits until it is ready.
@@ -222,7 +225,7 @@ async fn start_edges(
                 region: region.name(),
                 public_port: ports.public,
                 admin_port: ports.admin,
-                nats_url: &region.nats_edge_url(),
+                nats_url: &region.nats_url_of_edge(&id),
                 regions: &pages,
                 rtt_ms,
                 control: (&control, token),
