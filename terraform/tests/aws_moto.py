@@ -46,7 +46,7 @@ FORGOTTEN = {
 }
 # What follows from a change of the above: numbers and documents that are known after it only.
 FOLLOWING = {
-    "aws_autoscaling_group": {"launch_template"},
+    "aws_autoscaling_group": {"capacity_reservation_specification", "launch_template"},
     "aws_launch_template": {"latest_version", "default_version"},
     "aws_s3_bucket_policy": {"policy"},
 }
