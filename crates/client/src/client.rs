@@ -13,9 +13,11 @@ use crate::resume::{Beginning, Tracker};
 use crate::subscription::{Closer, Subscription};
 use crate::writer::{self, Call};
 use meridian_proto::command::{
-    Ack, Body, Command, Connect, History, Publish, Receipt, Request, Subscribe,
+    Ack, Body, Command, Connect, History, Publish, Receipt, Refresh, Request, Subscribe,
 };
-use meridian_proto::item::{ConnectReply, HistoryReply, PublishReply, Reply, RequestReply};
+use meridian_proto::item::{
+    ConnectReply, HistoryReply, PublishReply, RefreshReply, Reply, RequestReply,
+};
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -91,6 +93,7 @@ impl Client {
             trace: options.trace,
             recover: options.resume.as_ref().map(|point| point.position.clone()),
             from: options.from,
+            token: options.token,
         });
         match self.call(body, Effect::Open(sender), self.reply_timeout).await? {
             Reply::Subscribe(reply) => {
@@ -220,6 +223,38 @@ impl Client {
         let body = Body::History(History { f, after, before, limit, hdr, trace });
         match self.call(body, Effect::Nothing, self.reply_timeout).await? {
             Reply::History(reply) => Ok(reply),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Puts a newer token in the place of the connection's: at the latest after
+    /// [`crate::Notice::Expire`]. Subscriptions that it does not allow end with
+    /// [`crate::Event::Unsubscribed`].
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if the token is not taken, which leaves the old one in place;
+    /// [`Error::Timeout`], [`Error::Closed`] or [`Error::TooLarge`].
+    pub async fn refresh(&self, token: &str) -> Result<RefreshReply, Error> {
+        self.refresh_by(Refresh { token: token.to_owned(), i: None }).await
+    }
+
+    /// The same for a subscription that stands by a token of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::refresh`].
+    pub async fn refresh_subscription(
+        &self,
+        subscription: &Subscription,
+        token: &str,
+    ) -> Result<RefreshReply, Error> {
+        let i = Some(subscription.reply.i);
+        self.refresh_by(Refresh { token: token.to_owned(), i }).await
+    }
+
+    async fn refresh_by(&self, refresh: Refresh) -> Result<RefreshReply, Error> {
+        let body = Body::Refresh(refresh);
+        match self.call(body, Effect::Nothing, self.reply_timeout).await? {
+            Reply::Refresh(reply) => Ok(reply),
             other => Err(unexpected(&other)),
         }
     }

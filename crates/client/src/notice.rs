@@ -1,7 +1,7 @@
 //! What an edge says about the whole connection.
 
 use crate::error::Closed;
-use meridian_proto::item::{Failure, GoAway, Mesh};
+use meridian_proto::item::{Expire, Failure, GoAway, Mesh};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -12,6 +12,8 @@ pub enum Notice {
     GoAway(GoAway),
     /// What does not work in the mesh, as the edge sees it; empty when everything does.
     Mesh(Mesh),
+    /// A token ends soon: send a newer one by [`crate::Client::refresh`].
+    Expire(Expire),
     /// A command without an id failed.
     Error(Failure),
     /// So many notices were dropped because nobody read them.

@@ -54,14 +54,17 @@ pub struct SubscribeOptions {
     /// Start from history, as the protocol spells it: `{"last":50}`, `{"time":"…"}` or
     /// `{"last_per_subject":true}`. Durable filters only.
     pub from: Option<serde_json::Value>,
+    /// A token for this filter alone, where the connection's does not allow it.
+    pub token: Option<String>,
     /// Events that may wait before the whole connection stops reading, at least 1. Default 1,024.
     pub events_max: usize,
 }
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        let (resume, from) = (None, None);
-        Self { hdr: Vec::new(), trace: false, resume, from, events_max: EVENTS_QUEUED_MAX }
+        let (resume, from, token) = (None, None, None);
+        let events_max = EVENTS_QUEUED_MAX;
+        Self { hdr: Vec::new(), trace: false, resume, from, token, events_max }
     }
 }
 

@@ -115,6 +115,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             Item::Error(None, failure) => self.notify(Notice::Error(failure)),
             Item::GoAway(goaway) => self.notify(Notice::GoAway(goaway)),
             Item::Mesh(mesh) => self.notify(Notice::Mesh(mesh)),
+            Item::Expire(expire) => self.notify(Notice::Expire(expire)),
             // That something came is all a heartbeat says.
             Item::Heartbeat => {}
             Item::Unknown(name) => debug!(name, "a push of a later version was skipped"),

@@ -26,6 +26,8 @@ pub struct Interest<K> {
     lingering: VecDeque<(u64, Sid)>,
     /// How long a slot outlives its last member, in ms.
     linger_ms: u64,
+    /// So many first tokens of a filter are its tenant's, and not delivered.
+    scope_tokens: usize,
     /// Makes every sid unique, so that a late message cannot reach a slot that took its place.
     next_generation: u32,
 }
@@ -50,6 +52,8 @@ pub struct Group<K> {
     slot: u32,
     wishes: Option<Box<Wishes>>,
     naming: Naming,
+    /// Bytes that a delivered subject begins with and that are not the clients' business.
+    scope_bytes: u8,
     members: Vec<K>,
     /// Members whose subscribe reply waits for proof, with the command's id.
     waiting: Vec<(K, Option<u32>)>,
@@ -117,8 +121,15 @@ impl<K: Copy + Eq> Interest<K> {
             proving: VecDeque::new(),
             lingering: VecDeque::new(),
             linger_ms,
+            scope_tokens: 0,
             next_generation: 0,
         }
+    }
+
+    /// The same, whose filters all begin with so many tokens of a tenant's.
+    #[must_use]
+    pub fn with_scope_tokens(self, scope_tokens: usize) -> Self {
+        Self { scope_tokens, ..self }
     }
 
     /// Distinct filters that the edge holds upstream, those that linger included.
@@ -207,6 +218,13 @@ impl<K: Copy + Eq> Interest<K> {
     #[must_use]
     pub fn filter_of(&self, sid: Sid) -> Option<&Filter> {
         slot::find(&self.slots, sid).map(|slot| &slot.filter)
+    }
+
+    /// The filter of a subscription that is held.
+    #[must_use]
+    pub fn filter_of_group(&self, group: u32) -> Option<&Filter> {
+        let group = self.groups.get(group.wrapping_sub(1) as usize)?;
+        self.slots.get(group.slot as usize).map(|slot| &slot.filter)
     }
 
     /// Says what happens to a filter's messages for members that read too slowly.
@@ -350,7 +368,11 @@ impl<K: Copy + Eq> Interest<K> {
             return *index;
         }
         let naming = if filter.is_wildcard() { Naming::Needed } else { Naming::ByFilter };
-        let group = Group { slot, wishes, naming, members: Vec::new(), waiting: Vec::new() };
+        let scope = filter.as_str().split_inclusive('.').take(self.scope_tokens);
+        // A filter has at most 255 bytes.
+        let scope_bytes = scope.map(str::len).sum::<usize>() as u8;
+        let (members, waiting) = (Vec::new(), Vec::new());
+        let group = Group { slot, wishes, naming, scope_bytes, members, waiting };
         let index = self.groups.insert(group) as u32;
         groups.push(index);
         index
@@ -373,6 +395,12 @@ impl<K> Group<K> {
     #[must_use]
     pub fn naming(&self) -> Naming {
         self.naming
+    }
+
+    /// A message's subject as the members know it.
+    #[must_use]
+    pub fn shown<'a>(&self, subject: &'a [u8]) -> &'a [u8] {
+        subject.get(usize::from(self.scope_bytes)..).unwrap_or_default()
     }
 
     /// How the group's frames are put on its members' connections.

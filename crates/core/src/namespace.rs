@@ -53,6 +53,8 @@ pub struct Namespace {
     pub name: String,
     /// The subjects it covers. Patterns of different namespaces do not overlap.
     pub pattern: Filter,
+    /// The same as NATS has it: the pattern, or that of all tenants.
+    pub upstream: Filter,
     /// How its messages are delivered.
     pub class: Class,
     /// The stream that holds this region's copy, of a durable namespace; empty otherwise.
@@ -117,6 +119,18 @@ impl Namespaces {
         self.0.iter().find(|namespace| namespace.pattern.contains(filter))
     }
 
+    /// The namespace that holds every subject of a filter as NATS has it.
+    #[must_use]
+    pub fn of_upstream_filter(&self, filter: &Filter) -> Option<&Namespace> {
+        self.0.iter().find(|namespace| namespace.upstream.contains(filter))
+    }
+
+    /// The namespace that holds a subject as NATS has it.
+    #[must_use]
+    pub fn of_upstream_subject(&self, subject: &Subject) -> Option<&Namespace> {
+        self.0.iter().find(|namespace| namespace.upstream.matches(subject.as_str()))
+    }
+
     /// The place of the namespace that declares `subject`, for [`Namespaces::at`]. A subject that
     /// nobody declares has the place after the last.
     #[must_use]
@@ -155,6 +169,7 @@ pub(crate) mod tests {
         Namespace {
             name: name.into(),
             pattern: Filter::parse(pattern).unwrap(),
+            upstream: Filter::parse(pattern).unwrap(),
             class: Class::Ephemeral,
             copy: String::new(),
             retention: Retention::Oldest,

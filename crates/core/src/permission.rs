@@ -11,7 +11,7 @@ mod rule;
 mod tests;
 mod verdict;
 
-pub use identity::{Grant, Identity};
+pub use identity::{FilterGrant, Grant, Identity, TokenFacts};
 pub use rule::{Rule, RuleError};
 pub use verdict::Verdict;
 
@@ -135,6 +135,12 @@ impl Permissions {
     #[must_use]
     pub fn of_subject(&self, verb: Verb, subject: &Subject) -> Verdict<'_> {
         self.of_pattern(verb, subject.as_str())
+    }
+
+    /// The rule that denies some or all of a filter, whatever is allowed.
+    #[must_use]
+    pub fn denies(&self, verb: Verb, filter: &Filter) -> Option<&Rule> {
+        self.0[verb as usize].deny.iter().find(|rule| rule.overlaps(filter.as_str()))
     }
 
     fn of_pattern(&self, verb: Verb, asked: &str) -> Verdict<'_> {

@@ -1,6 +1,7 @@
 //! What one edge allows and says of itself: read from configuration, never changed while it runs.
 
 use crate::namespace::Namespaces;
+use crate::tenant::TenantPrefix;
 use meridian_proto::limits;
 
 /// Shared by all sessions of an edge, immutable.
@@ -16,8 +17,22 @@ pub struct Policy {
     pub alternates: Vec<String>,
     /// What is reachable at all.
     pub namespaces: Namespaces,
+    /// Which tenants are served.
+    pub tenants: Tenants,
     /// What one connection may do.
     pub limits: SessionLimits,
+}
+
+/// Which tenants an edge serves, and where their subjects lie.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Tenants {
+    /// Whoever a token names, and all in the same subjects: rules alone keep them apart.
+    #[default]
+    Together,
+    /// Each in subjects of its own.
+    Prefixed(TenantPrefix),
+    /// This one and no other: the edge's NATS account is its own.
+    Only(String),
 }
 
 /// What one connection may do.

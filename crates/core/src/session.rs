@@ -9,9 +9,11 @@ mod on_connect;
 mod on_history;
 mod on_publish;
 mod on_receipt;
+mod on_refresh;
 mod on_request;
 mod on_subscribe;
 mod outbound;
+mod rights;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -20,29 +22,34 @@ pub use on_connect::{Credentials, Greeting, greet};
 pub use on_history::{HistoryPage, HistoryPlace};
 use on_receipt::on_receipt;
 pub use outbound::Outbound;
+pub use rights::{Deadline, Ended, UNSUB_EXPIRED, UNSUB_FORBIDDEN, UNSUB_REVOKED};
 pub use start::{From, Recover, Start};
 
 use crate::interest::{Interest, Wishes};
 use crate::limit::Limit;
 use crate::memory::Pressure;
-use crate::permission::{Grant, Identity, Verb, Verdict};
+use crate::permission::{FilterGrant, Identity, Verb, Verdict};
 use crate::policy::Policy;
 use crate::rate::{ByteLevel, TokenBucket};
+use crate::tenant::Scope;
 use crate::trace::Sender;
-use meridian_proto::command::{Body, Command, Unsubscribe};
+use meridian_proto::command::{Body, Command, Subscribe, Unsubscribe};
 use meridian_proto::item::{Failure, Item, Reply, SubscribeReply};
 use meridian_proto::trace::TraceContext;
-use meridian_proto::{ErrorCode, Filter, Subject};
+use meridian_proto::{ErrorCode, Filter, Subject, SubjectError};
+use rights::Rights;
 
 /// Owned by its connection. Small, because there are many.
 #[derive(Debug)]
 pub struct Session {
-    /// What the token gave; without tokens, everything that namespaces offer.
-    grant: Option<Box<Grant>>,
+    /// What the tokens gave; without tokens, everything that namespaces offer.
+    rights: Option<Box<Rights>>,
+    /// Where its tenant's subjects lie.
+    scope: Scope,
     /// Subscription ids held, pending ones included.
     subscriptions: Vec<u32>,
-    /// Those of them whose reply has to say that nothing was recovered.
-    recover_asked: Vec<u32>,
+    /// Those of them that are not answered yet.
+    unanswered: Vec<Unanswered>,
     budget: TokenBucket,
     /// Control frames have a budget of their own: the pong that answers a heartbeat must not fail
     /// for a client that has just spent its commands.
@@ -51,6 +58,15 @@ pub struct Session {
     publish_bytes: ByteLevel,
     ping_s: u16,
     mesh_notices: MeshNotices,
+}
+
+/// A subscribe that waits for its reply.
+#[derive(Debug)]
+struct Unanswered {
+    subscription: u32,
+    command: Option<u32>,
+    /// Whether the reply has to say that nothing was recovered.
+    recover: Recover,
 }
 
 /// Whether the client asked to hear of degraded regions.
@@ -81,6 +97,8 @@ pub enum Effect {
         wishes: Wishes,
         /// Where it starts.
         start: Start,
+        /// The token of its own that it stands by, for [`Session::hold`].
+        grant: Option<Box<FilterGrant>>,
     },
     /// Leave the interest table, then send the item.
     Unsubscribe(u32, Item),
@@ -115,6 +133,15 @@ pub enum Effect {
         /// How long the client took for it, in µs.
         took_us: u64,
     },
+    /// Read a token, then [`Session::renew`] or [`Session::renew_filter`], and answer.
+    Refresh {
+        /// The command to answer.
+        id: u32,
+        /// The new token.
+        token: String,
+        /// The subscription whose token it replaces.
+        subscription: Option<u32>,
+    },
 }
 
 /// What proves that a publish arrived.
@@ -133,6 +160,8 @@ pub struct Moment<'a> {
     pub policy: &'a Policy,
     /// ms of the edge's clock.
     pub now_ms: u64,
+    /// s of Unix time, which tokens are measured by.
+    pub unix_s: u64,
     /// The NATS servers' limit in bytes, or `None` while there is no connection.
     pub payload_bytes_max: Option<usize>,
     /// Whether the edge's memory for slow clients has room.
@@ -192,11 +221,22 @@ impl Session {
         &self.subscriptions
     }
 
-    /// Notes a subscription that the interest table accepted.
-    pub fn hold(&mut self, subscription: u32, start: &Start) {
+    /// Notes a subscription that the interest table accepted, the command that it answers, and the
+    /// token of its own.
+    pub fn hold(
+        &mut self,
+        subscription: u32,
+        command: Option<u32>,
+        start: &Start,
+        grant: Option<Box<FilterGrant>>,
+        moment: &Moment<'_>,
+    ) {
         self.subscriptions.push(subscription);
-        if *start == Start::Ephemeral(Recover::Asked) {
-            self.recover_asked.push(subscription);
+        let asked = *start == Start::Ephemeral(Recover::Asked);
+        let recover = if asked { Recover::Asked } else { Recover::NotAsked };
+        self.unanswered.push(Unanswered { subscription, command, recover });
+        if let (Some(rights), Some(grant)) = (self.rights.as_mut(), grant) {
+            rights.keep(subscription, grant, moment.unix_s);
         }
     }
 
@@ -206,10 +246,18 @@ impl Session {
         self.subscriptions.contains(&subscription)
     }
 
+    /// Notes that a subscribe is answered. Whether it has asked for what an ephemeral filter has
+    /// not.
+    pub fn answered(&mut self, subscription: u32) -> Recover {
+        let is_it = |waiting: &Unanswered| waiting.subscription == subscription;
+        let waiting = self.unanswered.iter().position(is_it);
+        let waiting = waiting.map(|position| self.unanswered.swap_remove(position));
+        waiting.map_or(Recover::NotAsked, |waiting| waiting.recover)
+    }
+
     /// The reply to a subscribe on an ephemeral filter whose interest stands.
     pub fn subscribed(&mut self, subscription: u32) -> SubscribeReply {
-        let asked = self.recover_asked.iter().position(|asked| *asked == subscription);
-        let asked = asked.map(|position| self.recover_asked.swap_remove(position)).is_some();
+        let asked = self.answered(subscription) == Recover::Asked;
         SubscribeReply {
             i: subscription,
             recoverable: false,
@@ -221,10 +269,13 @@ impl Session {
         }
     }
 
-    /// Forgets a subscription that NATS refused.
+    /// Forgets a subscription that has ended or that NATS refused.
     pub fn release(&mut self, subscription: u32) {
         self.subscriptions.retain(|held| *held != subscription);
-        self.recover_asked.retain(|asked| *asked != subscription);
+        self.unanswered.retain(|waiting| waiting.subscription != subscription);
+        if let Some(rights) = self.rights.as_mut() {
+            rights.release(subscription);
+        }
     }
 
     /// Takes one command from the budget and decides it.
@@ -247,12 +298,13 @@ impl Session {
             Body::Connect(_) => {
                 Err(Failure::new(ErrorCode::BadRequest, "already connected").into())
             }
-            Body::Subscribe(body) => self.on_subscribe(id, body, interest, moment),
+            Body::Subscribe(body) => self.on_subscribe(id, body, None, interest, moment),
             Body::Unsubscribe(body) => self.on_unsubscribe(id, body).map_err(Refusal::from),
             Body::Publish(body) => self.on_publish(id, body, moment),
             Body::Request(body) => self.on_request(id, body, moment),
             Body::History(body) => self.on_history(id, body, moment).map_err(Refusal::from),
             Body::Receipt(body) => on_receipt(id, &body).map_err(Refusal::from),
+            Body::Refresh(body) => self.on_refresh(id, body).map_err(Refusal::from),
             Body::Unserved(name) => {
                 let failure = Failure::new(ErrorCode::NotAvailable, format!("{name}: not here"));
                 let hint =
@@ -266,34 +318,57 @@ impl Session {
     /// Who the client is, if it had to say so.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
-        self.grant.as_ref().map(|grant| &grant.identity)
+        self.rights.as_ref().map(|rights| &rights.grant.identity)
     }
 
-    /// When the session ends unless its token is renewed, in s of Unix time.
-    #[must_use]
-    pub fn expires_at_s(&self) -> Option<u64> {
-        self.grant.as_ref().map(|grant| grant.expires_at_s)
+    /// Decides a subscribe with a token of its own, or one that somebody else was asked about:
+    /// `offered` is what that came to.
+    pub fn on_subscribe_with<K: Copy + Eq>(
+        &mut self,
+        id: Option<u32>,
+        body: Subscribe,
+        offered: Result<Box<FilterGrant>, Failure>,
+        interest: &Interest<K>,
+        moment: &Moment<'_>,
+    ) -> Effect {
+        if let Err(failure) = self.spend(moment) {
+            return Effect::Over(Limit::Commands, Item::Error(id, failure));
+        }
+        let decided = self.on_subscribe(id, body, Some(offered), interest, moment);
+        decided.unwrap_or_else(|refusal| refusal.effect(id))
     }
 
     /// Whether what the client sends is to be followed, by its token.
     #[must_use]
     pub fn sender(&self) -> Sender {
-        match &self.grant {
-            Some(grant) if grant.is_followed => Sender::Followed,
+        match &self.rights {
+            Some(rights) if rights.grant.is_followed => Sender::Followed,
             Some(_) | None => Sender::Plain,
         }
     }
 
     /// Whether the token allows every subject of a filter. The namespace has been asked.
-    fn allow_filter(&self, verb: Verb, filter: &Filter) -> Result<(), Failure> {
-        let Some(grant) = &self.grant else { return Ok(()) };
-        judge(&grant.permissions.of_filter(verb, filter), filter.as_str())
+    fn allow_filter(
+        &self,
+        verb: Verb,
+        filter: &Filter,
+        moment: &Moment<'_>,
+    ) -> Result<(), Failure> {
+        let Some(rights) = &self.rights else { return Ok(()) };
+        rights.in_time(moment)?;
+        judge(&rights.grant.permissions.of_filter(verb, filter), filter.as_str())
     }
 
     /// Whether the token allows a subject. The namespace has been asked.
-    fn allow_subject(&self, verb: Verb, subject: &Subject) -> Result<(), Failure> {
-        let Some(grant) = &self.grant else { return Ok(()) };
-        judge(&grant.permissions.of_subject(verb, subject), subject.as_str())
+    fn allow_subject(
+        &self,
+        verb: Verb,
+        subject: &Subject,
+        moment: &Moment<'_>,
+    ) -> Result<(), Failure> {
+        let Some(rights) = &self.rights else { return Ok(()) };
+        rights.in_time(moment)?;
+        judge(&rights.grant.permissions.of_subject(verb, subject), subject.as_str())
     }
 
     /// Takes one control frame from their budget, which has the size of that of commands. False if
@@ -338,6 +413,7 @@ impl Session {
             return Err(Failure::new(ErrorCode::BadRequest, "no such subscription"));
         };
         self.subscriptions.swap_remove(position);
+        self.release(body.i);
         let Some(id) = id else {
             let failure = Failure::new(ErrorCode::BadRequest, "unsubscribe without an id");
             return Ok(Effect::Unsubscribe(body.i, Item::Error(None, failure)));
@@ -362,4 +438,9 @@ fn judge(verdict: &Verdict<'_>, asked: &str) -> Result<(), Failure> {
     }
     let failure = Failure::new(ErrorCode::Forbidden, format!("not allowed: {asked}"));
     Err(failure.hint(verdict.to_string()))
+}
+
+/// What is too long together with its tenant's prefix.
+fn too_long(error: SubjectError) -> Failure {
+    Failure::new(ErrorCode::InvalidSubject, format!("with its tenant's prefix: {error}"))
 }

@@ -121,11 +121,52 @@ pub struct AuthSection {
     /// How far clocks may differ, in s, at most 300: a token is taken this long before its `nbf`
     /// and after its `exp`.
     pub clock_skew_s: u64,
+    /// The cookie that may hold a token, for pages of allowed origins; empty: none is looked at.
+    pub cookie: String,
+    /// Whether `?token=` in an address may hold a token, which logs on the way may then hold too.
+    pub query: bool,
+    /// What stands before every subject of a tenant in NATS, such as `t.{tenant}.`; empty: nothing,
+    /// and rules alone keep tenants apart.
+    pub tenant_prefix: String,
+    /// The only tenant that is served, by an edge whose NATS account is that tenant's own; empty:
+    /// all are.
+    pub tenant: String,
+    /// Where revocations are kept.
+    pub revocations: RevocationsSection,
+    /// Somebody else who decides.
+    pub service: ServiceSection,
     /// Whose tokens are taken, in `token` mode.
     pub issuers: Vec<IssuerSection>,
 }
 
-/// An issuer of tokens. One of `key_file`, `key_env` and `jwks_file` holds its keys.
+/// A service that decides who may connect, in `service` mode, or who may subscribe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServiceSection {
+    /// `nats`, for requests on `_mrd.auth.connect` and `_mrd.auth.subscribe`, or a webhook's
+    /// address: `https://…`, or `http://…` on this machine. Empty: nobody is asked.
+    pub ask: String,
+    /// Whether to ask about filters that the connection's own permissions do not allow.
+    pub subscribe: bool,
+    /// How long an answer may take, in ms, 50 to 30,000.
+    pub timeout_ms: u64,
+    /// How long an answer is kept, in s, up to 3,600; 0: not at all.
+    pub cache_s: u64,
+}
+
+/// Where revocations are kept: a stream like that of a durable namespace.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RevocationsSection {
+    /// The stream's home region. Empty: revocations reach the edges that run, and no other.
+    pub home: String,
+    /// Servers of a region that store each: 1, 3 or 5.
+    pub replicas: usize,
+    /// How long they are kept, in s: no token may live longer.
+    pub keep_s: u64,
+}
+
+/// An issuer of tokens. One of `key_file`, `key_env`, `jwks_file` and `jwks_url` holds its keys.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSection {
@@ -148,6 +189,12 @@ pub struct IssuerSection {
     /// A file with a JWK set of public keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<String>,
+    /// The address of a JWK set: `https://…`, or `http://…` on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
+    /// A file that the edge keeps the last good set of `jwks_url` in, for its next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_copy: Option<String>,
 }
 
 /// How clients prove who they are.
@@ -159,6 +206,8 @@ pub enum AuthMode {
     Dev,
     /// By a signed token in `connect`.
     Token,
+    /// By whatever the service in `auth.service` takes.
+    Service,
 }
 
 /// How the edge stops.
@@ -314,10 +363,21 @@ pub enum SlowClientName {
 }
 
 impl Config {
-    /// The durable namespaces' streams, for creation and for the edges of this region.
+    /// The durable namespaces' streams, and that of revocations, for creation and for the edges of
+    /// this region.
     #[must_use]
     pub fn durable_namespaces(&self) -> Vec<DurableNamespace> {
-        self.namespaces.iter().filter_map(check::durable).collect()
+        let prefix = check::tenant_prefix(&self.auth);
+        let durables = self.namespaces.iter().filter_map(|section| {
+            check::durable(section, prefix.as_ref().ok().and_then(Option::as_ref))
+        });
+        durables.chain(check::revocations(&self.auth)).collect()
+    }
+
+    /// The stream that revocations are kept in, if they are.
+    #[must_use]
+    pub fn revocations(&self) -> Option<DurableNamespace> {
+        check::revocations(&self.auth)
     }
 
     /// Reads defaults, then `file`, then the environment, and checks the whole.
@@ -352,7 +412,8 @@ impl Config {
             region: self.edge.region.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             alternates: self.edge.alternates.clone(),
-            namespaces: check::namespaces(&self.namespaces, &self.edge.region).unwrap_or_default(),
+            namespaces: check::namespaces(self).unwrap_or_default(),
+            tenants: check::tenants(&self.auth).unwrap_or_default(),
             limits: self.limits.of_session(),
         }
     }
@@ -363,7 +424,7 @@ impl Config {
     /// Every mistake, with its place.
     pub fn authenticator(&self) -> Result<Option<Authenticator>, Vec<String>> {
         match self.auth.mode {
-            AuthMode::Dev => Ok(None),
+            AuthMode::Dev | AuthMode::Service => Ok(None),
             AuthMode::Token => Authenticator::new(&self.auth).map(Some),
         }
     }
@@ -427,8 +488,28 @@ impl Default for AuthSection {
             allow_anonymous_beyond_loopback: false,
             // Machines that synchronise their clocks differ by less than a second.
             clock_skew_s: 30,
+            cookie: String::new(),
+            query: false,
+            tenant_prefix: String::new(),
+            tenant: String::new(),
+            revocations: RevocationsSection::default(),
+            service: ServiceSection::default(),
             issuers: Vec::new(),
         }
+    }
+}
+
+impl Default for ServiceSection {
+    fn default() -> Self {
+        // A service that answers later than this is down, and reconnects come in seconds.
+        Self { ask: String::new(), subscribe: false, timeout_ms: 2_000, cache_s: 30 }
+    }
+}
+
+impl Default for RevocationsSection {
+    fn default() -> Self {
+        // A month: longer than any access token should live.
+        Self { home: String::new(), replicas: 1, keep_s: 30 * 24 * 3_600 }
     }
 }
 

@@ -4,12 +4,15 @@
 //! Not on the message path: it has a NATS connection of its own, by async-nats, and reaches the
 //! shards by one snapshot that they look at when it changes.
 
+use crate::config::AuthMode;
 use crate::config::Config;
 use crate::copies::{CopiesReport, Watching};
 use crate::moving::Operators;
+use crate::revocations::RevocationWatch;
 use crate::shard::{Orders, Report};
 use futures_util::StreamExt;
 use meridian_core::regions::RegionWatch;
+use meridian_nats::streams::copy_name;
 use meridian_nats::{Control, ControlEvents, ControlOptions, subjects};
 use meridian_telemetry::metrics::instruments::{
     CONTROL_CONNECTED, CONTROL_DROPPED, CONTROL_RECONNECTS,
@@ -72,6 +75,7 @@ async fn converse(
     let mut told = ControlEvents::default();
     let mut operators = Operators::listen(&control, config, orders, shards).await?;
     let mut answering = pin!(operators.run());
+    let mut revoking = pin!(revocations(config, &control, orders));
     let (mut beat, mut check) = (interval(HEARTBEAT), interval(CHECK));
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,6 +101,8 @@ async fn converse(
             () = &mut looking => {}
             // Ends with the connection, as the heartbeats do.
             () = &mut answering => return Err(meridian_nats::Error::Closed),
+            // Ends with the connection.
+            () = &mut revoking => return Err(meridian_nats::Error::Closed),
             // Cancel-safe.
             _ = check.tick() => {
                 measure(metrics, &control, &mut told);
@@ -117,4 +123,14 @@ fn measure(metrics: &Published, control: &Control, told: &mut ControlEvents) {
     metrics.add(&CONTROL_RECONNECTS, (), after - before);
     metrics.add(&CONTROL_DROPPED, (), now.dropped - told.dropped);
     *told = now;
+}
+
+/// Follows revocations, where there are tokens to revoke.
+async fn revocations(config: &Config, control: &Control, orders: &watch::Sender<Orders>) {
+    if config.auth.mode == AuthMode::Dev {
+        return std::future::pending().await;
+    }
+    let kept = config.revocations();
+    let stream = kept.map(|kept| copy_name(&kept, &config.edge.region));
+    RevocationWatch::new(control, stream, orders).run().await;
 }

@@ -2,7 +2,7 @@
 //! the caller's runtime, and drains.
 
 use crate::admin;
-use crate::auth;
+use crate::auth::{self, Desk};
 use crate::config::{AuthMode, Config};
 use crate::control;
 use crate::copies::CopiesReport;
@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::JoinHandle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{info, warn};
 
 /// Connections that the kernel holds until a shard accepts them: the system's usual cap.
@@ -39,6 +39,8 @@ pub struct Edge {
     shards: Vec<RunningShard>,
     /// What the shards' spans come by, if they go anywhere.
     spans: Option<Spans>,
+    /// What shards ask the authorization service.
+    asked: mpsc::Receiver<auth::Asked>,
 }
 
 struct RunningShard {
@@ -71,7 +73,12 @@ impl Edge {
         }
         let tls = certificate.as_ref().map(CertificateFiles::load).transpose()?;
         let authenticator = config.authenticator().map_err(Error::Keys)?.map(Arc::new);
-        let (orders, _) = watch::channel(Orders { tls, authenticator, ..Orders::default() });
+        // Where they are kept, they are read first.
+        let is_kept = !config.auth.revocations.home.is_empty();
+        let revocations = (!is_kept).then(Default::default);
+        let orders = Orders { tls, authenticator, revocations, ..Orders::default() };
+        let (orders, _) = watch::channel(orders);
+        let (desk, asked) = Desk::new();
         // Where port 0 was asked for, clients are sent to what it became.
         config.listen.public = public;
         let config = Arc::new(config);
@@ -84,6 +91,7 @@ impl Edge {
             orders,
             reports: Vec::new(),
             shards: Vec::new(),
+            asked,
             certificate,
             config,
         };
@@ -95,6 +103,7 @@ impl Edge {
                 policy: Arc::clone(&policy),
                 page: Arc::clone(&page),
                 parties: Arc::clone(&parties),
+                desk: desk.clone(),
                 listener,
                 orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
@@ -141,6 +150,9 @@ impl Edge {
         let keys = self.config.auth.mode == AuthMode::Token;
         let keys = keys
             .then(|| tokio::spawn(auth::keep_fresh(self.config.auth.clone(), self.orders.clone())));
+        let desk = !self.config.auth.service.ask.is_empty();
+        let desk = desk
+            .then(|| tokio::spawn(auth::answer_questions(Arc::clone(&self.config), self.asked)));
         let orders = self.orders.subscribe();
         let admin = admin::Admin::new(self.reports.clone(), orders, copies_seen, metrics);
         let admin = tokio::spawn(admin::run(self.admin_listener, admin));
@@ -164,6 +176,9 @@ impl Edge {
         control.abort();
         if let Some(keys) = keys {
             keys.abort();
+        }
+        if let Some(desk) = desk {
+            desk.abort();
         }
         admin.abort();
         load.abort();

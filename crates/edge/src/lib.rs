@@ -15,10 +15,13 @@ mod moving;
 mod page;
 mod parties;
 mod process;
+pub mod revocations;
 mod shard;
 mod small_server;
 mod spans;
 mod tls;
+mod watched;
+mod web;
 
 pub use config::{Config, ConfigErrors};
 pub use edge::Edge;

@@ -5,6 +5,7 @@
 //! (`accept`), each connection's `reader`, the NATS side (`upstream`) and the `clock`.
 
 mod accept;
+mod ask;
 mod asker;
 mod clock;
 mod commands;
@@ -34,6 +35,7 @@ mod sessions;
 mod shard_limits;
 mod sink;
 mod store;
+mod tokens;
 mod tracer;
 mod upstream;
 
@@ -42,19 +44,22 @@ pub(crate) use orders::{Drain, Move, Orders};
 pub(crate) use report::{Numbers, Report};
 pub(crate) use tracer::SpanBatches;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Desk, unix_time_s};
 use crate::config::Config;
 use crate::error::Error;
 use crate::page::Page;
 use crate::parties::Parties;
+use ask::Asking;
 use clock::Due;
 use connection::Connection;
 use durable::{Durables, Histories};
 use fanout::Batch;
 use forward::Forwards;
-use http::Origins;
+use http::{Origins, Ways};
+use meridian_core::policy::Tenants;
 use meridian_core::rate::TokenBucket;
 use meridian_core::requests::Requests;
+use meridian_core::revocation::Revocations;
 use meridian_core::session::Moment;
 use meridian_core::wheel::Wheel;
 use meridian_core::{Interest, Memory, Policy};
@@ -97,6 +102,7 @@ pub(crate) struct ShardOptions {
     pub(crate) policy: Arc<Policy>,
     pub(crate) page: Arc<Page>,
     pub(crate) parties: Arc<Parties>,
+    pub(crate) desk: Desk,
     pub(crate) listener: std::net::TcpListener,
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) report: Arc<Report>,
@@ -124,6 +130,8 @@ pub(crate) struct Shard {
     pub(crate) sessions: Sessions,
     /// Whose pages may use the HTTP transports.
     pub(crate) origins: Origins,
+    /// Where tokens are looked for beside `connect`.
+    pub(crate) ways: Ways,
     pub(crate) replays: Semaphore,
     /// Bytes of replayed pages that wait for slow clients, see `durable/replay`.
     pub(crate) kept_bytes: Cell<usize>,
@@ -136,6 +144,10 @@ pub(crate) struct Shard {
     pub(crate) mesh: RefCell<Mesh>,
     /// What verifies tokens, as last ordered.
     pub(crate) authenticator: RefCell<Option<Arc<Authenticator>>>,
+    /// Where an authorization service is asked, and about what.
+    pub(crate) asking: Asking,
+    /// Which of them are worth nothing any more; None while that is not known.
+    pub(crate) revocations: RefCell<Option<Arc<Revocations>>>,
     pub(crate) counters: Counters,
     pub(crate) tracer: Tracer,
     pub(crate) meters: Meters,
@@ -185,6 +197,7 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
         options.policy,
         options.page,
         options.parties,
+        options.desk,
         options.report,
         options.spans,
     ));
@@ -202,6 +215,15 @@ async fn serve(options: ShardOptions) -> Result<(), Error> {
     Ok(())
 }
 
+/// The interest table of a shard.
+fn interest(config: &Config, policy: &Policy) -> Interest<u32> {
+    let interest = Interest::new(config.limits.interest_linger_ms);
+    match &policy.tenants {
+        Tenants::Prefixed(prefix) => interest.with_scope_tokens(prefix.tokens()),
+        Tenants::Together | Tenants::Only(_) => interest,
+    }
+}
+
 impl Shard {
     fn new(
         index: usize,
@@ -209,6 +231,7 @@ impl Shard {
         policy: Arc<Policy>,
         page: Arc<Page>,
         parties: Arc<Parties>,
+        desk: Desk,
         report: Arc<Report>,
         spans: Option<SpanBatches>,
     ) -> Self {
@@ -226,7 +249,7 @@ impl Shard {
             refused: Cell::new(0),
             limits,
             connections: RefCell::default(),
-            interest: RefCell::new(Interest::new(config.limits.interest_linger_ms)),
+            interest: RefCell::new(interest(config, &policy)),
             requests: RefCell::default(),
             upstream: Upstream::new(&policy.node, index),
             durables: Durables::default(),
@@ -235,6 +258,7 @@ impl Shard {
             forwards: Forwards::default(),
             sessions: Sessions::default(),
             origins: Origins::new(config),
+            ways: Ways::new(&config.auth),
             replays: Semaphore::new(REPLAYS_MAX),
             kept_bytes: Cell::new(0),
             epochs: RefCell::default(),
@@ -243,6 +267,8 @@ impl Shard {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),
             mesh: RefCell::default(),
             authenticator: RefCell::default(),
+            asking: Asking::new(&config.auth, desk),
+            revocations: RefCell::default(),
             counters: Counters::default(),
             tracer: Tracer::new(config, spans),
             meters: Meters::new(config),
@@ -277,6 +303,7 @@ impl Shard {
         Moment {
             policy: &self.policy,
             now_ms: self.now_ms(),
+            unix_s: unix_time_s(),
             payload_bytes_max: self.upstream.payload_bytes_max(),
             pressure: self.memory.get().pressure(),
         }

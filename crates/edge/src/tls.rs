@@ -7,12 +7,10 @@
 use crate::config::ListenSection;
 use crate::error::Error;
 use crate::shard::Orders;
-use sha1::{Digest, Sha1};
+use crate::watched::WatchedFiles;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -24,19 +22,11 @@ use tracing::{info, warn};
 pub(crate) const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
-/// How often the files are looked at: a renewed certificate is served within seconds, and two
-/// small reads cost nothing. Their bytes are compared and not their times, which a symbolic link
-/// or a restored file can keep.
-const LOOK: Duration = Duration::from_secs(2);
-
 /// Where the certificate is. Owned by the edge.
 pub(crate) struct CertificateFiles {
     certificate: PathBuf,
     key: PathBuf,
 }
-
-/// Tells whether the files hold something else than before.
-type Fingerprint = [u8; 20];
 
 impl CertificateFiles {
     /// The files of a configuration, if it wants TLS.
@@ -53,18 +43,12 @@ impl CertificateFiles {
         self.read().and_then(|(certificate, key)| self.parse(&certificate, &key))
     }
 
-    /// Orders what the files hold, now and whenever that changes. Files that are no good change
-    /// nothing: they may be in the middle of being written.
+    /// Orders what the files hold whenever that changes. Files that are no good change nothing.
     pub(crate) async fn watch(self, orders: &watch::Sender<Orders>) {
-        let mut seen = self.read().ok().map(|(certificate, key)| fingerprint(&certificate, &key));
+        let mut files = WatchedFiles::new(vec![self.certificate.clone(), self.key.clone()]);
         loop {
-            sleep(LOOK).await;
-            let read = self.read();
-            let now = read.as_ref().ok().map(|(certificate, key)| fingerprint(certificate, key));
-            if std::mem::replace(&mut seen, now) == now {
-                continue;
-            }
-            match read.and_then(|(certificate, key)| self.parse(&certificate, &key)) {
+            files.changed().await;
+            match self.load() {
                 Ok(tls) => {
                     info!(certificate = %self.certificate.display(), "certificate reloaded");
                     orders.send_modify(|orders| orders.tls = Some(tls));
@@ -96,9 +80,4 @@ impl CertificateFiles {
         config.alpn_protocols = vec![HTTP2.into(), HTTP1.into()];
         Ok(Arc::new(config))
     }
-}
-
-fn fingerprint(certificate: &[u8], key: &[u8]) -> Fingerprint {
-    let length = (certificate.len() as u64).to_be_bytes();
-    Sha1::new().chain_update(length).chain_update(certificate).chain_update(key).finalize().into()
 }

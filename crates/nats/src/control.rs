@@ -153,6 +153,47 @@ impl Control {
         published.map_err(|error| Error::Control(error.to_string()))
     }
 
+    /// Publishes, and waits at most 5 s until a stream has stored it. Gives the stream's name.
+    ///
+    /// # Errors
+    /// As for [`Control::ask`]; [`Error::Control`] also when the stream refuses it. Whoever
+    /// subscribes has it all the same.
+    pub async fn publish_stored(
+        &self,
+        subject: &str,
+        payload: impl Into<Bytes>,
+    ) -> Result<String, Error> {
+        let patience = Duration::from_millis(defaults::CONTROL_STORE_TIMEOUT_MS);
+        let answer = self.ask(subject, payload, patience).await?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer)
+            .map_err(|error| Error::Control(format!("no acknowledgement of a stream: {error}")))?;
+        match answer["stream"].as_str() {
+            Some(stream) => Ok(stream.to_owned()),
+            None => Err(Error::Control(format!("not stored: {}", answer["error"]))),
+        }
+    }
+
+    /// Publishes a request, and waits for one answer.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] without a connection; [`Error::Invalid`], [`Error::TooLarge`];
+    /// [`Error::Control`] when nobody answers in time.
+    pub async fn ask(
+        &self,
+        subject: &str,
+        payload: impl Into<Bytes>,
+        patience: Duration,
+    ) -> Result<Bytes, Error> {
+        check_subject("subject", subject, Wildcards::Refused)?;
+        check_length(subject)?;
+        if !self.is_connected() {
+            return Err(Error::Closed);
+        }
+        let request = async_nats::Request::new().payload(payload.into()).timeout(Some(patience));
+        let answer = self.client.send_request(subject.to_owned(), request).await;
+        answer.map(|answer| answer.payload).map_err(|error| Error::Control(error.to_string()))
+    }
+
     /// Subscribes, now and again after every loss. Gives subject and payload of each message until
     /// [`Control::drain`]; what comes while more than 1,024 wait is dropped. A payload shares
     /// memory with its neighbours: copy what is kept.

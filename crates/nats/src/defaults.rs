@@ -69,3 +69,7 @@ pub const CONTROL_MESSAGES_MAX: usize = 1_024;
 /// How long draining the control connection may take. A process that ends does not wait for a
 /// server that does not answer.
 pub const CONTROL_DRAIN_TIMEOUT_MS: u64 = 2_000;
+
+/// How long a stream may take to acknowledge what the control connection publishes: a way to its
+/// home and back.
+pub const CONTROL_STORE_TIMEOUT_MS: u64 = 5_000;

@@ -20,6 +20,7 @@ mod promote;
 mod promotion;
 mod purge;
 mod status;
+mod stored;
 
 pub use api::Streams;
 pub use apply::{Applied, Confirm};
@@ -34,3 +35,4 @@ pub use promote::Promoted;
 pub use promotion::{OldHome, Promotion, Survey, promotion};
 pub use purge::{PurgeReport, PurgedCopy};
 pub use status::CopyStatus;
+pub use stored::StoredMessage;

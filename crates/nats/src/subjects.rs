@@ -16,6 +16,18 @@ pub fn heartbeat(region: &str) -> String {
     format!("{HEARTBEAT_PREFIX}{region}")
 }
 
+/// What the subject of every revocation begins with. Behind it stands whom it is about.
+pub const REVOKE: &str = "_mrd.auth.revoke";
+
+/// Every revocation.
+pub const REVOCATIONS: &str = "_mrd.auth.revoke.>";
+
+/// Where an authorization service is asked who a client is.
+pub const AUTH_CONNECT: &str = "_mrd.auth.connect";
+
+/// Where it is asked whether a client may subscribe.
+pub const AUTH_SUBSCRIBE: &str = "_mrd.auth.subscribe";
+
 /// The only subject of a stream that must take nothing any more. Nobody publishes on it.
 pub fn retired(stream: &str) -> String {
     format!("{INTERNAL_ROOT}.retired.{stream}")

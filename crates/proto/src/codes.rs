@@ -180,11 +180,15 @@ pub enum CloseCode {
     BadProtocol = 3501,
     /// The subprotocol or version is not served here.
     Version = 3505,
+    /// The token, its session or its user was revoked.
+    Revoked = 3506,
+    /// The page's origin is not one of those that may.
+    Origin = 3507,
 }
 
 impl CloseCode {
     /// Every code that an edge sends, for tables and tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Normal,
         Self::ProtocolError,
         Self::Unsupported,
@@ -201,6 +205,8 @@ impl CloseCode {
         Self::InvalidToken,
         Self::BadProtocol,
         Self::Version,
+        Self::Revoked,
+        Self::Origin,
     ];
 
     /// The number on the wire.
@@ -229,6 +235,8 @@ impl CloseCode {
             Self::InvalidToken => "invalid token",
             Self::BadProtocol => "protocol error",
             Self::Version => "subprotocol not served",
+            Self::Revoked => "revoked",
+            Self::Origin => "origin not allowed",
         }
     }
 
@@ -252,6 +260,8 @@ impl CloseCode {
             Self::InvalidToken => "invalid_token",
             Self::BadProtocol => "bad_protocol",
             Self::Version => "version",
+            Self::Revoked => "revoked",
+            Self::Origin => "origin",
         }
     }
 }

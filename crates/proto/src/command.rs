@@ -34,6 +34,8 @@ pub enum Body {
     History(History),
     /// Tell the edge that a traced message has arrived.
     Receipt(Receipt),
+    /// Go on with a newer token.
+    Refresh(Refresh),
     /// A command of the protocol that this edge does not serve.
     Unserved(&'static str),
 }
@@ -104,6 +106,9 @@ pub struct Subscribe {
     /// Deliver `tp` on sampled messages.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trace: bool,
+    /// Subscription token: allows this filter where the connection's token does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// A place in a stream: the stream's epoch and a sequence in it.
@@ -120,6 +125,16 @@ pub struct Position {
 pub struct Unsubscribe {
     /// The subscription's id from the subscribe reply.
     pub i: u32,
+}
+
+/// Puts a newer token in the place of one that will expire (`proto/PROTOCOL.md`, refresh).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refresh {
+    /// The new token, at most 4,096 bytes.
+    pub token: String,
+    /// The subscription whose token it replaces. Without it, the connection's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub i: Option<u32>,
 }
 
 /// What the client wants to know about its publish.

@@ -34,6 +34,8 @@ pub enum Item {
     GoAway(GoAway),
     /// What does not work in the mesh.
     Mesh(Mesh),
+    /// A token ends soon: refresh it.
+    Expire(Expire),
     /// A push that this version does not know: to be skipped.
     Unknown(String),
 }
@@ -53,6 +55,8 @@ pub enum Reply {
     Request(RequestReply),
     /// To `history`.
     History(HistoryReply),
+    /// To `refresh`.
+    Refresh(RefreshReply),
 }
 
 /// Who serves the client, and how much it may do.
@@ -156,6 +160,13 @@ pub struct RequestReply {
     pub h: Headers,
 }
 
+/// The new token holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefreshReply {
+    /// When the connection, or the subscription, will end, in s of Unix time.
+    pub expires: u64,
+}
+
 /// Why a command failed, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -237,6 +248,17 @@ pub struct Gap {
     /// the stream has begun anew. `slow` and `conflated`: this client read too slowly, and the
     /// oldest messages were dropped, or newer ones have replaced them.
     pub why: String,
+}
+
+/// A token ends soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expire {
+    /// In so many s, the allowed difference of clocks included.
+    #[serde(rename = "in")]
+    pub in_s: u64,
+    /// The subscription whose token it is. Without it, the connection's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub i: Option<u32>,
 }
 
 /// The edge ended a subscription.

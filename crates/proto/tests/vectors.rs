@@ -113,6 +113,7 @@ impl Meaning {
             Body::Request(body) => Self::new(id, "request", body, Some(body.content())),
             Body::History(body) => Self::new(id, "history", body, None),
             Body::Receipt(body) => Self::new(id, "receipt", body, None),
+            Body::Refresh(body) => Self::new(id, "refresh", body, None),
             Body::Unserved(name) => {
                 Self::new(id, "unserved", &serde_json::json!({ "command": name }), None)
             }
@@ -135,6 +136,7 @@ impl Meaning {
                 Self::new(Some(*id), "request", body, Some(body.content()))
             }
             Item::Reply(id, Reply::History(body)) => Self::new(Some(*id), "history", body, None),
+            Item::Reply(id, Reply::Refresh(body)) => Self::new(Some(*id), "refresh", body, None),
             Item::Error(id, body) => Self::new(*id, "error", body, None),
             Item::Message(body) => Self::new(None, "m", body, Some(body.content())),
             Item::Gap(body) => Self::new(None, "gap", body, None),
@@ -143,6 +145,7 @@ impl Meaning {
             Item::Unsubscribed(body) => Self::new(None, "unsub", body, None),
             Item::GoAway(body) => Self::new(None, "goaway", body, None),
             Item::Mesh(body) => Self::new(None, "mesh", body, None),
+            Item::Expire(body) => Self::new(None, "expire", body, None),
             Item::Unknown(name) => Self::new(None, name, &nothing, None),
         }
     }
@@ -245,7 +248,11 @@ fn refusal(body: &Body) -> Option<ErrorCode> {
             .or_else(|| content_error(body.content().to_nats().err())),
         Body::Request(body) => subject_error(Subject::parse(&body.s).err())
             .or_else(|| content_error(body.content().to_nats().err())),
-        Body::Heartbeat | Body::Connect(_) | Body::Unsubscribe(_) | Body::Receipt(_) => None,
+        Body::Heartbeat
+        | Body::Connect(_)
+        | Body::Unsubscribe(_)
+        | Body::Receipt(_)
+        | Body::Refresh(_) => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod run_report;
 mod running_edge;
 mod scrape;
 mod stage;
+mod tokens;
 
 pub use awaited::{
     code_of, next_event, next_gap, next_message, next_notice, refusal, round_trip, text_of,
@@ -49,6 +50,7 @@ pub use run_report::{FaultReport, RunReport, Spread};
 pub use running_edge::{RunningEdge, config_for};
 pub use scrape::Scrape;
 pub use stage::Stage;
+pub use tokens::{TestIssuer, ask_for_tokens};
 
 use std::future::Future;
 use std::time::Duration;

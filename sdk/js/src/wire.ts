@@ -46,6 +46,7 @@ export interface Subscribe {
   from?: From;
   hdr?: string[];
   trace?: boolean;
+  token?: string;
 }
 
 export interface HistoryQuery {
@@ -76,6 +77,7 @@ export interface Command {
   request?: Publish & { timeout?: number };
   history?: HistoryQuery;
   receipt?: { tp: string; at: number; took: number };
+  refresh?: { token: string; i?: number };
 }
 
 export interface ConnectReply {
@@ -164,6 +166,7 @@ export interface Item {
   publish?: PublishReply;
   request?: Body;
   history?: HistoryReply;
+  refresh?: { expires: number };
   error?: ErrorItem;
   m?: Msg;
   live?: Mark;
@@ -171,6 +174,8 @@ export interface Item {
   gap?: GapItem;
   unsub?: { i: number; code: number; reason: string };
   goaway?: GoAway;
+  /** A token ends in so many s: the connection's, or a subscription's. */
+  expire?: { in: number; i?: number };
   mesh?: { degraded?: string[]; stale?: string[]; readonly?: string[] };
   close?: { code: number; reason: string };
 }

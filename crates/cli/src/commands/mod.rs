@@ -12,6 +12,7 @@ mod publish;
 mod request;
 pub(crate) mod streams;
 mod sub;
+mod token;
 mod trace;
 mod version;
 
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Config(config::Arguments),
     Bench(bench::Arguments),
     Streams(streams::Arguments),
+    Token(token::Arguments),
     Trace(trace::Arguments),
     Drain(drain::Arguments),
     NatsExporter(nats_exporter::Arguments),
@@ -47,6 +49,7 @@ pub(crate) async fn run(command: Command) -> Result<Exit, Error> {
         Command::Config(arguments) => config::run(&arguments),
         Command::Bench(arguments) => bench::run(arguments).await,
         Command::Streams(arguments) => streams::run(arguments).await,
+        Command::Token(arguments) => token::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Drain(arguments) => drain::run(arguments).await,
         Command::NatsExporter(arguments) => nats_exporter::run(arguments).await,

@@ -193,6 +193,7 @@ fn say(notice: &Notice) {
         }
         Notice::Mesh(mesh) => mesh_lines(mesh).iter().for_each(|line| talk(&harmless(line))),
         Notice::Error(failure) => talk_error(&harmless(&failure.msg)),
+        Notice::Expire(expire) => talk(&format!("the token ends in {} s", expire.in_s)),
         Notice::Missed(count) => talk(&format!("{count} notices were dropped")),
         // The subscription ends too, and `finish` says why.
         Notice::Closed(_) => {}

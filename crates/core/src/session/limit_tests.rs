@@ -68,7 +68,8 @@ fn the_filter_past_the_last_is_counted() {
     let policy = policy();
     let mut session = session(&policy);
     for held in 0..policy.limits.filters_max as u32 {
-        session.hold(held * 100, &Start::Ephemeral(Recover::NotAsked));
+        let start = Start::Ephemeral(Recover::NotAsked);
+        session.hold(held * 100, None, &start, None, &moment(&policy));
     }
     let line = r#"{"id":4,"subscribe":{"f":"open.a"}}"#;
     let effect = session.on_command(command(line), &Interest::<u8>::new(0), &moment(&policy));
@@ -80,7 +81,8 @@ fn new_work_is_refused_under_pressure_and_what_ends_work_is_not() {
     let policy = policy();
     for pressure in [Pressure::None, Pressure::Refuse, Pressure::Shed] {
         let mut session = session(&policy);
-        session.hold(7, &Start::Ephemeral(Recover::NotAsked));
+        let start = Start::Ephemeral(Recover::NotAsked);
+        session.hold(7, None, &start, None, &moment(&policy));
         let moment = Moment { pressure, ..moment(&policy) };
         let mut send =
             |line: &str| session.on_command(command(line), &Interest::<u8>::new(0), &moment);

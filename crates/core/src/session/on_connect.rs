@@ -1,8 +1,11 @@
 //! `connect`: a client identifies itself, or is refused. Makes the session.
 
+use super::rights::Rights;
 use super::{MeshNotices, Moment, Session};
 use crate::permission::Grant;
+use crate::policy::Tenants;
 use crate::rate::{ByteLevel, TokenBucket};
+use crate::tenant::Scope;
 use meridian_proto::command::{Body, Command, Connect};
 use meridian_proto::item::{ConnectReply, Failure, Item, Limits, Reply};
 use meridian_proto::limits::{
@@ -22,8 +25,8 @@ pub enum Greeting {
     Ignored,
     /// Send the item, then close.
     Refused(Item, CloseCode),
-    /// Send the item, then close with 3500 and this reason.
-    NotAdmitted(Item, String),
+    /// Send the item, then close with this code and reason.
+    NotAdmitted(Item, CloseCode, String),
 }
 
 /// What a client's token came to.
@@ -33,8 +36,8 @@ pub enum Credentials {
     NotAsked,
     /// The token was taken.
     Granted(Box<Grant>),
-    /// It was not, for this reason.
-    Refused(String),
+    /// It was not: close with this code, for this reason.
+    Refused(CloseCode, String),
 }
 
 /// Decides the first command of a connection. `cid` becomes the connection's id. `admit` is asked
@@ -57,15 +60,34 @@ pub fn greet(
             refuse(ErrorCode::BadRequest, &msg)
         }
         (Body::Connect(body), Some(id)) => match admit(&body) {
-            Credentials::NotAsked => welcome(id, &body, cid, None, moment),
-            Credentials::Granted(grant) => welcome(id, &body, cid, Some(grant), moment),
-            Credentials::Refused(reason) => {
-                let failure = Failure::new(ErrorCode::Unauthorized, &reason);
-                Greeting::NotAdmitted(Item::Error(Some(id), failure), reason)
-            }
+            Credentials::NotAsked => welcome(id, &body, cid, None, Scope::default(), moment),
+            Credentials::Granted(grant) => match scope_of(&grant, &moment.policy.tenants) {
+                Ok(scope) => welcome(id, &body, cid, Some(grant), scope, moment),
+                Err(reason) => not_admitted(id, CloseCode::InvalidToken, reason),
+            },
+            Credentials::Refused(code, reason) => not_admitted(id, code, reason),
         },
         (Body::Connect(_), None) => refuse(ErrorCode::BadRequest, "connect without an id"),
         _ => refuse(ErrorCode::Unauthorized, "the first command must be connect"),
+    }
+}
+
+fn not_admitted(id: u32, code: CloseCode, reason: String) -> Greeting {
+    let error = match code {
+        CloseCode::Internal | CloseCode::Overloaded => ErrorCode::Internal,
+        _ => ErrorCode::Unauthorized,
+    };
+    Greeting::NotAdmitted(Item::Error(Some(id), Failure::new(error, &reason)), code, reason)
+}
+
+/// Where the subjects of a grant's tenant lie, if the edge serves it.
+fn scope_of(grant: &Grant, tenants: &Tenants) -> Result<Scope, String> {
+    let tenant = grant.identity.tenant.as_deref();
+    match tenants {
+        Tenants::Together => Ok(Scope::default()),
+        Tenants::Prefixed(prefix) => prefix.scope(tenant).map_err(|error| error.to_string()),
+        Tenants::Only(only) if tenant == Some(only) => Ok(Scope::default()),
+        Tenants::Only(_) => Err("this edge serves another tenant".into()),
     }
 }
 
@@ -79,6 +101,7 @@ fn welcome(
     body: &Connect,
     cid: String,
     grant: Option<Box<Grant>>,
+    scope: Scope,
     moment: &Moment<'_>,
 ) -> Greeting {
     let policy = moment.policy;
@@ -89,9 +112,10 @@ fn welcome(
     let user = grant.as_ref().map(|grant| grant.identity.user.clone());
     let expires = grant.as_ref().map(|grant| grant.expires_at_s);
     let session = Session {
-        grant,
+        rights: grant.map(|grant| Rights::new(&cid, grant, moment.unix_s)),
+        scope,
         subscriptions: Vec::new(),
-        recover_asked: Vec::new(),
+        unanswered: Vec::new(),
         budget: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
         controls: TokenBucket::full(policy.limits.commands_burst, moment.now_ms),
         publishes: TokenBucket::full(policy.limits.publishes().1, moment.now_ms),

@@ -2,7 +2,7 @@
 
 use super::on_subscribe::{declared, wanted_headers};
 use super::start::SEQUENCE_MAX;
-use super::{Effect, Moment, Session};
+use super::{Effect, Moment, Session, too_long};
 use crate::interest::Wishes;
 use crate::namespace::{Class, Replication, Retention};
 use crate::permission::Verb;
@@ -18,6 +18,8 @@ pub struct HistoryPage {
     pub id: u32,
     /// Whose messages.
     pub filter: Filter,
+    /// Bytes of the filter, and of each subject, that are the tenant's prefix.
+    pub scope_bytes: usize,
     /// Where the page lies.
     pub place: HistoryPlace,
     /// Most messages, 1 to 500.
@@ -63,7 +65,7 @@ impl Session {
             return Err(Failure::new(ErrorCode::BadRequest, "history without an id"));
         };
         let (filter, namespace) = declared(&body.f, moment)?;
-        self.allow_filter(Verb::Hist, &filter)?;
+        self.allow_filter(Verb::Hist, &filter, moment)?;
         if namespace.class == Class::Ephemeral {
             let msg = format!("{filter} is ephemeral: nothing of it is stored");
             return Err(Failure::new(ErrorCode::NotAvailable, msg));
@@ -90,10 +92,13 @@ impl Session {
             let msg = "this edge has lost its NATS servers";
             return Err(Failure::new(ErrorCode::RegionUnreachable, msg));
         }
+        let filter = self.scope.filter(&filter).map_err(too_long)?;
+        let scope_bytes = self.scope.bytes();
         let (retention, replication) = (namespace.retention, namespace.replication);
         Ok(Effect::History(HistoryPage {
             id,
             filter,
+            scope_bytes,
             place,
             limit,
             wishes,

@@ -1,7 +1,7 @@
 //! `publish`: a client's message into NATS, from where it comes back to every subscriber.
 
-use super::outbound::Draft;
-use super::{Effect, Moment, PublishProof, Refusal, Session};
+use super::outbound::{Draft, Outbound};
+use super::{Effect, Moment, PublishProof, Refusal, Session, too_long};
 use crate::namespace::{Class, Permission};
 use crate::permission::Verb;
 use meridian_proto::ErrorCode;
@@ -23,8 +23,10 @@ impl Session {
             message_id: body.mid.as_deref(),
         };
         let message = draft.check(moment, |namespace| namespace.publish == Permission::Granted)?;
-        self.allow_subject(Verb::Pub, &message.subject)?;
+        self.allow_subject(Verb::Pub, &message.subject, moment)?;
         let class = moment.policy.namespaces.of_subject(&message.subject).map(|found| found.class);
+        let subject = self.scope.subject(message.subject).map_err(too_long)?;
+        let message = Outbound { subject, ..message };
         let is_durable = class == Some(Class::Durable);
         let (id, proof) = match body.ack {
             Some(Ack::Stream) if !is_durable => {

@@ -2,11 +2,11 @@
 
 use super::outbound::header_forbidden;
 use super::start::start;
-use super::{Effect, Moment, Refusal, Session};
+use super::{Effect, Moment, Refusal, Session, too_long};
 use crate::interest::{Interest, Wishes};
 use crate::limit::Limit;
 use crate::namespace::Namespace;
-use crate::permission::Verb;
+use crate::permission::{FilterGrant, Verb};
 use meridian_proto::command::Subscribe;
 use meridian_proto::item::Failure;
 use meridian_proto::limits::HEADERS_MAX;
@@ -17,6 +17,7 @@ impl Session {
         &self,
         id: Option<u32>,
         body: Subscribe,
+        offered: Option<Result<Box<FilterGrant>, Failure>>,
         interest: &Interest<K>,
         moment: &Moment<'_>,
     ) -> Result<Effect, Refusal> {
@@ -24,7 +25,8 @@ impl Session {
             return Err(Failure::new(ErrorCode::BadRequest, "subscribe without an id").into());
         }
         let (filter, namespace) = declared(&body.f, moment)?;
-        self.allow_filter(Verb::Sub, &filter)?;
+        let grant = self.allow_subscribe(&filter, offered, moment)?;
+        let filter = self.scope.filter(&filter).map_err(too_long)?;
         let headers = wanted_headers(&body.hdr, namespace)?;
         // The edge knows the connection's wire and adds it.
         let wishes = Wishes { headers, trace: body.trace, ..Wishes::default() };
@@ -37,10 +39,31 @@ impl Session {
         }
         let groups = interest.groups_of(&filter);
         if groups.iter().any(|group| self.subscriptions.contains(&(group + 1))) {
-            let msg = format!("already subscribed: {filter}");
+            let msg = format!("already subscribed: {}", body.f);
             return Err(Failure::new(ErrorCode::AlreadySubscribed, msg).into());
         }
-        Ok(Effect::Subscribe { id, filter, wishes, start })
+        Ok(Effect::Subscribe { id, filter, wishes, start, grant })
+    }
+
+    /// Whether the connection's token allows a filter, or else one that is offered for it alone,
+    /// which is then what the subscription stands by.
+    fn allow_subscribe(
+        &self,
+        filter: &Filter,
+        offered: Option<Result<Box<FilterGrant>, Failure>>,
+        moment: &Moment<'_>,
+    ) -> Result<Option<Box<FilterGrant>>, Failure> {
+        let by_connection = self.allow_filter(Verb::Sub, filter, moment);
+        let (Err(refused), Some(offered), Some(rights)) = (&by_connection, offered, &self.rights)
+        else {
+            return by_connection.map(|()| None);
+        };
+        if refused.code != ErrorCode::Forbidden {
+            return by_connection.map(|()| None);
+        }
+        let offered = offered?;
+        rights.allow_by(&offered, filter)?;
+        Ok(Some(offered))
     }
 }
 

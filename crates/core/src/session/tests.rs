@@ -25,12 +25,14 @@ pub(super) fn policy() -> Policy {
         version: "0".into(),
         alternates: Vec::new(),
         namespaces: Namespaces::new(namespaces).unwrap(),
+        tenants: crate::policy::Tenants::Together,
         limits: SessionLimits { filters_max: 2, commands_burst: 1000, ..SessionLimits::default() },
     }
 }
 
 pub(super) fn moment(policy: &Policy) -> Moment<'_> {
-    Moment { policy, now_ms: 0, payload_bytes_max: Some(1000), pressure: Pressure::None }
+    let pressure = Pressure::None;
+    Moment { policy, now_ms: 0, unix_s: 0, payload_bytes_max: Some(1000), pressure }
 }
 
 fn anonymous(_: &Connect) -> Credentials {
@@ -135,7 +137,7 @@ fn the_last_filter_is_accepted_and_one_more_is_refused() {
                 assert_eq!(expected, None, "{name}");
                 let admission = Admission::AtProof;
                 let (held, _) = interest.join(1_u8, None, &filter, wishes, admission);
-                session.hold(held, &start);
+                session.hold(held, None, &start, None, &moment(&policy));
             }
             Effect::Send(Item::Error(_, failure))
             | Effect::Over(Limit::Filters, Item::Error(_, failure)) => {
@@ -159,7 +161,7 @@ fn an_ephemeral_filter_says_that_nothing_was_recovered() {
     let line = r#"{"id":1,"subscribe":{"f":"open.a","recover":{"e":"x","q":1}}}"#;
     let effect = session.on_command(command(line), &Interest::<u8>::new(0), &moment(&policy));
     let Effect::Subscribe { start, .. } = effect else { panic!("{effect:?}") };
-    session.hold(7, &start);
+    session.hold(7, None, &start, None, &moment(&policy));
     let reply = session.subscribed(7);
     assert_eq!((reply.recovered, reply.why.as_deref()), (Some(false), Some("ephemeral")));
     assert_eq!(session.subscribed(7).recovered, None, "said once");

@@ -4,11 +4,16 @@ use super::jwks;
 use super::key::Key;
 use super::token::{Token, TokenError};
 use crate::config::IssuerSection;
+use crate::web::WebAddress;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 /// Largest key file in bytes: a JWK set of 16 keys with certificates stays under it.
 const KEY_FILE_BYTES_MAX: u64 = 256 * 1024;
+
+/// Key sets that were fetched, by their addresses. Good ones only.
+pub(super) type Fetched = BTreeMap<String, Vec<u8>>;
 
 /// Owned by the authenticator.
 #[derive(Debug)]
@@ -25,6 +30,7 @@ impl Issuer {
     /// Every mistake, with its place.
     pub(super) fn load(
         section: &IssuerSection,
+        fetched: &Fetched,
         place: &str,
     ) -> Result<(Self, Vec<u8>), Vec<String>> {
         let mut mistakes = Vec::new();
@@ -33,7 +39,8 @@ impl Issuer {
                 mistakes.push(format!("{place}.{key}: empty: tokens must name it"));
             }
         }
-        let loaded = load_keys(section).map_err(|(key, what)| format!("{place}{key}: {what}"));
+        let loaded =
+            load_keys(section, fetched).map_err(|(key, what)| format!("{place}{key}: {what}"));
         match loaded {
             Ok((keys, material)) if mistakes.is_empty() => {
                 let (name, audience) = (section.issuer.clone(), section.audience.clone());
@@ -49,6 +56,9 @@ impl Issuer {
 
     /// Whether a key of the issuer signed the token.
     pub(super) fn verify(&self, token: &Token<'_>) -> Result<(), TokenError> {
+        if self.keys.is_empty() {
+            return Err(TokenError::KeysUnknown);
+        }
         let header = &token.header;
         let is_for = |key: &&Key| key.is_for(&header.alg, header.kid.as_deref());
         let mut keys = self.keys.iter().filter(is_for).peekable();
@@ -62,7 +72,13 @@ impl Issuer {
 type Mistake = (&'static str, String);
 
 /// The keys and their material.
-fn load_keys(section: &IssuerSection) -> Result<(Vec<Key>, Vec<u8>), Mistake> {
+fn load_keys(section: &IssuerSection, fetched: &Fetched) -> Result<(Vec<Key>, Vec<u8>), Mistake> {
+    if let Some(url) = &section.jwks_url {
+        return load_fetched(section, url, fetched);
+    }
+    if section.jwks_copy.is_some() {
+        return Err((".jwks_copy", "only for what jwks_url brings".into()));
+    }
     let IssuerSection { algorithm, key_id, key_file, key_env, jwks_file, .. } = section;
     let (place, material) = match (key_file, key_env, jwks_file) {
         (Some(path), None, None) => (".key_file", read(Path::new(path))),
@@ -71,7 +87,10 @@ fn load_keys(section: &IssuerSection) -> Result<(Vec<Key>, Vec<u8>), Mistake> {
             (".key_env", value.map_err(|_| format!("{name} is not set")))
         }
         (None, None, Some(path)) => (".jwks_file", read(Path::new(path))),
-        _ => return Err(("", "name one of key_file, key_env and jwks_file".into())),
+        _ => {
+            let what = "name one of key_file, key_env, jwks_file and jwks_url";
+            return Err(("", what.into()));
+        }
     };
     let material = material.map_err(|what| (place, what))?;
     let keys = match (jwks_file, algorithm) {
@@ -83,6 +102,29 @@ fn load_keys(section: &IssuerSection) -> Result<(Vec<Key>, Vec<u8>), Mistake> {
         (None, None) => return Err((".algorithm", "missing: what is the key for?".into())),
     };
     Ok((keys.map_err(|what| (place, what))?, material))
+}
+
+/// The keys of an address: as they were fetched, or else as they were kept; none before that.
+fn load_fetched(
+    section: &IssuerSection,
+    url: &str,
+    fetched: &Fetched,
+) -> Result<(Vec<Key>, Vec<u8>), Mistake> {
+    let IssuerSection { algorithm, key_id, key_file, key_env, jwks_file, .. } = section;
+    let others = [key_file, key_env, jwks_file, key_id];
+    if others.into_iter().any(Option::is_some) || algorithm.is_some() {
+        return Err((
+            ".jwks_url",
+            "a JWK set brings its keys with all that is said of them".into(),
+        ));
+    }
+    WebAddress::parse(url).map_err(|what| (".jwks_url", what.to_owned()))?;
+    let kept = || section.jwks_copy.as_ref().and_then(|copy| read(Path::new(copy)).ok());
+    let Some(material) = fetched.get(url).cloned().or_else(kept) else {
+        return Ok((Vec::new(), Vec::new()));
+    };
+    let keys = jwks::keys(&material).map_err(|what| (".jwks_copy", what))?;
+    Ok((keys, material))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

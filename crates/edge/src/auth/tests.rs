@@ -244,7 +244,8 @@ fn a_file_that_is_broken_or_the_same_replaces_no_keys() {
     let jwks_file = Some(file.path().display().to_string());
     let issuers = vec![IssuerSection { jwks_file, ..issuer("jwks") }];
     let section = AuthSection { issuers, ..AuthSection::default() };
-    let newer = |known: &Authenticator| reload::newer(&section, Some(known));
+    let newer =
+        |known: &Authenticator| reload::newer(&section, &issuer::Fetched::new(), Some(known));
     let known = Authenticator::new(&section).unwrap();
     assert!(newer(&known).unwrap().is_none());
     std::fs::write(file.path(), "{\"keys\":[]}").unwrap();

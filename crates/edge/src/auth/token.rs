@@ -4,6 +4,7 @@ use super::claims::Claims;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meridian_core::permission::PermissionError;
+use meridian_proto::CloseCode;
 use meridian_proto::limits::TOKEN_BYTES_MAX;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -42,9 +43,23 @@ pub enum TokenError {
     /// `nbf` has not come.
     #[error("token not valid yet: look at the clocks")]
     NotYet,
+    /// The issuer's keys have not been fetched yet.
+    #[error("the issuer's keys are not known yet: try again")]
+    KeysUnknown,
     /// A rule that nobody can go by.
     #[error(transparent)]
     Permissions(#[from] PermissionError),
+}
+
+impl TokenError {
+    /// What a connection is closed with that sent it.
+    #[must_use]
+    pub const fn close_code(&self) -> CloseCode {
+        match self {
+            Self::KeysUnknown => CloseCode::Internal,
+            _ => CloseCode::InvalidToken,
+        }
+    }
 }
 
 /// A token taken apart. Nothing in it is true before [`super::issuer::Issuer::verify`].

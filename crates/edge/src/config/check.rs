@@ -1,10 +1,15 @@
 //! What types cannot say: ranges, names, and what contradicts itself. Every mistake is returned,
 //! with its place and what to do.
 
+mod auth;
+
+pub(super) use auth::{revocations, tenant_prefix, tenants};
+
 use super::{
     AuthMode, ClassName, Config, ListenSection, NamespaceSection, NatsSection, SlowClientName,
 };
 use meridian_core::namespace::{Permission, Replication, Retention};
+use meridian_core::tenant::TenantPrefix;
 use meridian_core::{Class, Namespace, Namespaces, SlowClient};
 use meridian_nats::ServerUrl;
 use meridian_nats::streams::{DurableNamespace, copy_name};
@@ -12,9 +17,6 @@ use meridian_proto::Filter;
 
 /// Two lost heartbeats; less would raise false alarms.
 const SILENCE_MS_MIN: u64 = 1_500;
-
-/// More would keep expired tokens alive, and hide a clock that is wrong.
-const CLOCK_SKEW_S_MAX: u64 = 300;
 
 /// More threads than this are a typing mistake.
 const SHARDS_MAX: usize = 256;
@@ -48,19 +50,6 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         let what = "would tell everybody how to kill regions: only for `meridian dev`, on loopback";
         wrong("demo.control", what.into());
     }
-    if config.auth.clock_skew_s > CLOCK_SKEW_S_MAX {
-        wrong(
-            "auth.clock_skew_s",
-            format!("{} is over {CLOCK_SKEW_S_MAX}", config.auth.clock_skew_s),
-        );
-    }
-    match (config.auth.mode, config.auth.issuers.is_empty()) {
-        (AuthMode::Dev, false) => {
-            wrong("auth.issuers", "dev mode reads no tokens: set auth.mode = \"token\"".into());
-        }
-        (AuthMode::Token, true) => wrong("auth.issuers", "empty: whose tokens are taken?".into()),
-        _ => {}
-    }
     if config.nats.servers.is_empty() {
         wrong("nats.servers", "empty: name the region's NATS servers".into());
     }
@@ -76,15 +65,15 @@ pub(super) fn check(config: &Config) -> Vec<String> {
         let what = format!("{} is under {SILENCE_MS_MIN}", config.mesh.silence_ms);
         wrong("mesh.silence_ms", what);
     }
-    mistakes.extend(config.authenticator().err().unwrap_or_default());
     mistakes.extend([config.limits.mistakes(), config.metrics.check()].concat());
     mistakes.extend(config.tracing.check());
+    mistakes.extend(auth::check(config));
     if !config.mesh.regions.is_empty() {
-        let durables = config.namespaces.iter().filter_map(durable);
+        let durables = config.durable_namespaces().into_iter();
         let checks = durables.map(|durable| durable.check(&config.mesh.regions));
         mistakes.extend(checks.filter_map(|check| Some(check.err()?.to_string())));
     }
-    if let Err(mut errors) = namespaces(&config.namespaces, &config.edge.region) {
+    if let Err(mut errors) = namespaces(config) {
         mistakes.append(&mut errors);
     }
     mistakes
@@ -139,10 +128,10 @@ fn check_listen(listen: &ListenSection) -> Vec<String> {
 }
 
 /// The namespaces of a configuration.
-pub(super) fn namespaces(
-    sections: &[NamespaceSection],
-    region: &str,
-) -> Result<Namespaces, Vec<String>> {
+pub(super) fn namespaces(config: &Config) -> Result<Namespaces, Vec<String>> {
+    let (sections, region) = (&config.namespaces, &config.edge.region);
+    // A prefix that is none is reported by itself.
+    let prefix = auth::tenant_prefix(&config.auth).unwrap_or_default();
     let mut mistakes = Vec::new();
     let mut namespaces: Vec<Namespace> = Vec::new();
     for (index, section) in sections.iter().enumerate() {
@@ -154,8 +143,16 @@ pub(super) fn namespaces(
             mistakes.push(format!("{place}.name: {:?} stands twice", section.name));
         }
         mistakes.extend(check_stream(section).map(|what| format!("{place}.stream: {what}")));
-        match Filter::parse(&section.pattern) {
-            Ok(pattern) => namespaces.push(namespace(section, pattern, region)),
+        let pattern = Filter::parse(&section.pattern);
+        let upstream = match (&pattern, &prefix) {
+            (Ok(pattern), Some(prefix)) => prefix.pattern(pattern),
+            _ => pattern.clone(),
+        };
+        match pattern.and_then(|pattern| Ok((pattern, upstream?))) {
+            Ok((pattern, upstream)) => {
+                let durable = durable(section, prefix.as_ref());
+                namespaces.push(namespace(section, (pattern, upstream), durable, region));
+            }
             Err(error) => {
                 mistakes.push(format!("{place}.pattern: {:?}: {error}", section.pattern));
             }
@@ -190,12 +187,17 @@ fn check_stream(section: &NamespaceSection) -> Option<String> {
 }
 
 /// The stream of a durable namespace.
-pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
+pub(super) fn durable(
+    section: &NamespaceSection,
+    prefix: Option<&TenantPrefix>,
+) -> Option<DurableNamespace> {
     let stream = section.stream.as_ref()?;
+    let pattern = Filter::parse(&section.pattern).ok();
+    let upstream = pattern.and_then(|pattern| prefix?.pattern(&pattern).ok());
     let name = section.name.to_ascii_uppercase();
     Some(DurableNamespace {
         name: section.name.clone(),
-        pattern: section.pattern.clone(),
+        pattern: upstream.map_or_else(|| section.pattern.clone(), |all| all.as_str().into()),
         stream: stream.name.clone().unwrap_or(name),
         epoch: stream.epoch,
         home: stream.home.clone(),
@@ -208,14 +210,19 @@ pub(super) fn durable(section: &NamespaceSection) -> Option<DurableNamespace> {
     })
 }
 
-fn namespace(section: &NamespaceSection, pattern: Filter, region: &str) -> Namespace {
-    let durable = durable(section);
+fn namespace(
+    section: &NamespaceSection,
+    (pattern, upstream): (Filter, Filter),
+    durable: Option<DurableNamespace>,
+    region: &str,
+) -> Namespace {
     let per_subject = durable.as_ref().map_or(0, |durable| durable.max_messages_per_subject);
     let is_replicated = durable.as_ref().is_some_and(|durable| durable.replicas > 1);
     let permission = |granted| if granted { Permission::Granted } else { Permission::Denied };
     Namespace {
         name: section.name.clone(),
         pattern,
+        upstream,
         class: match section.class {
             ClassName::Ephemeral => Class::Ephemeral,
             ClassName::Durable => Class::Durable,

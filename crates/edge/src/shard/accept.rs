@@ -81,10 +81,18 @@ async fn greet(shard: Rc<Shard>, socket: Rc<HttpSocket>, stream: TcpStream) {
     let connection = shard.insert(upgraded.transport.into(), upgraded.subprotocol.wire());
     connection.sit(seat);
     let is_served = upgraded.subprotocol != Subprotocol::Unserved;
-    shard.meters.handshake(if is_served { Handshake::Accepted } else { Handshake::Subprotocol });
-    if !is_served {
+    let outcome = match (upgraded.is_foreign, is_served) {
+        (true, _) => Handshake::Origin,
+        (false, true) => Handshake::Accepted,
+        (false, false) => Handshake::Subprotocol,
+    };
+    shard.meters.handshake(outcome);
+    if upgraded.is_foreign {
+        connection.close(&shard, CloseCode::Origin);
+    } else if !is_served {
         connection.close(&shard, CloseCode::Version);
     }
+    connection.token.set(upgraded.token.map(Into::into));
     let left = limit.saturating_sub(started.elapsed());
     shard.schedule_connect(&connection, left.as_secs().max(1));
     // A task of its own: this one carries the handshake's state for as long as it lives.

@@ -23,8 +23,8 @@ pub(crate) enum Due {
     Heartbeat(ConnectionKey),
     /// A look whether its client still takes what waits.
     Stall(ConnectionKey),
-    /// A look at whether its token has expired.
-    Expiry(ConnectionKey),
+    /// A look at its tokens, unless a later one was scheduled since.
+    Tokens(ConnectionKey, u32),
 }
 
 /// Runs until the shard ends.
@@ -53,20 +53,16 @@ impl Shard {
         self.wheel.borrow_mut().schedule(Due::Stall(connection.key), delay_ms.div_ceil(1_000));
     }
 
-    /// Makes the end of a token due. The wheel may come earlier, and then looks again.
-    pub(super) fn schedule_expiry(&self, connection: &Connection, expires_at_s: u64) {
-        let delay_s = expires_at_s.saturating_sub(unix_time_s());
-        self.wheel.borrow_mut().schedule(Due::Expiry(connection.key), delay_s);
-    }
-
-    fn look_at_expiry(self: &Rc<Self>, connection: &Rc<Connection>) {
-        let expires_at_s =
-            connection.session.borrow().as_ref().and_then(|session| session.expires_at_s());
-        let Some(expires_at_s) = expires_at_s.filter(|_| connection.is_open()) else { return };
-        if expires_at_s <= unix_time_s() {
-            return connection.close(self, CloseCode::Expired);
-        }
-        self.schedule_expiry(connection, expires_at_s);
+    /// Makes the next deadline of a connection's tokens due, in place of any before. The wheel may
+    /// come earlier, and then looks again.
+    pub(super) fn schedule_look(&self, connection: &Connection) {
+        let session = connection.session.borrow();
+        let next_s = session.as_ref().and_then(|session| session.next_deadline_s());
+        let Some(next_s) = next_s else { return };
+        let number = connection.look.get().wrapping_add(1);
+        connection.look.set(number);
+        let delay_s = next_s.saturating_sub(unix_time_s());
+        self.wheel.borrow_mut().schedule(Due::Tokens(connection.key, number), delay_s);
     }
 
     fn on_second(self: &Rc<Self>) {
@@ -91,9 +87,11 @@ impl Shard {
                         connection.look_for_stall(self);
                     }
                 }
-                Due::Expiry(key) => {
-                    if let Some(connection) = self.connection(key) {
-                        self.look_at_expiry(&connection);
+                Due::Tokens(key, number) => {
+                    let due = self.connection(key);
+                    let due = due.filter(|connection| connection.look.get() == number);
+                    if let Some(connection) = due {
+                        self.look_at_tokens(&connection);
                     }
                 }
             }

@@ -3,24 +3,21 @@
 use super::Shard;
 use super::connection::Connection;
 use super::durable::Joiner;
-use super::meters::auth_outcome;
 use super::sending::{publish, request};
 use super::shard_limits::BURST_S;
 use super::upstream::PendingAck;
-use crate::auth::{TokenError, unix_time_s};
 use crate::parties::NoSeat;
-use meridian_core::Effect;
-use meridian_core::Limit;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
+use meridian_core::permission::FilterGrant;
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
     Credentials, From, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
 };
-use meridian_proto::command::{Ack, Body, Command, Connect};
+use meridian_core::{Effect, Limit, Session};
+use meridian_proto::command::{Ack, Body, Command, Subscribe};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::trace::TraceContext;
 use meridian_proto::{CloseCode, DecodeError, ErrorCode, Filter};
-use meridian_telemetry::metrics::labels::Auth;
 use meridian_telemetry::trace::bridge;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -44,8 +41,10 @@ pub(super) fn perform(
         }
         shard.meters.command(decoded.as_ref().map_or("malformed", word));
         match decoded {
+            decoded if connection.is_asking() => connection.hold(decoded),
             Ok(command) if connection.session.borrow().is_none() => {
-                connect(shard, connection, command);
+                // The client has been told, and what follows finds the connection closed.
+                drop(connect(shard, connection, command));
             }
             Ok(command) => decide(shard, connection, command),
             Err(DecodeError::Refused(id, failure)) => refuse(shard, connection, id, failure),
@@ -67,25 +66,41 @@ fn word(command: &Command) -> &'static str {
         Body::Request(_) => "request",
         Body::History(_) => "history",
         Body::Receipt(_) => "receipt",
+        Body::Refresh(_) => "refresh",
         Body::Unserved(word) => word,
     }
 }
 
-/// Performs the first command of a connection.
-pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {
+/// Performs the first command of a connection, or asks about it.
+fn connect(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    command: Command,
+) -> Result<(), Failure> {
+    if command.id.is_some() && shard.asks_about(connection, &command) {
+        return Ok(());
+    }
+    let beside = connection.token.take();
+    let credentials = match &command.body {
+        Body::Connect(body) => shard.credentials(body.token.as_deref().or(beside.as_deref())),
+        _ => Credentials::NotAsked,
+    };
+    greeted(shard, connection, command, credentials)
+}
+
+/// Performs the first command of a connection, whose token came to this. An error says why its
+/// client is not let in, which it has been told.
+pub(super) fn greeted(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    command: Command,
+    credentials: Credentials,
+) -> Result<(), Failure> {
     let _span = connect_span(shard, &command);
     let (moment, id) = (shard.moment(), command.id);
     let cid = format!("{}.{:016x}", shard.policy.node, fastrand::u64(..));
-    match greet(command, cid, |body| credentials(shard, body), &moment) {
-        Greeting::Ignored => {}
-        Greeting::Refused(item, code) => {
-            connection.send(shard, &item);
-            connection.close(shard, code);
-        }
-        Greeting::NotAdmitted(item, reason) => {
-            connection.send(shard, &item);
-            connection.close_with(shard, CloseCode::InvalidToken, &reason);
-        }
+    let (item, code, reason) = match greet(command, cid, |_| credentials, &moment) {
+        Greeting::Ignored => return Ok(()),
         Greeting::Welcome(session, reply) => {
             if let Some(identity) = session.identity() {
                 match shard.parties.seat_identity(identity) {
@@ -93,19 +108,17 @@ pub(super) fn connect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: C
                     Err(refused) => return refuse_identity(shard, connection, id, refused),
                 }
             }
-            let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
-            shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
-            if let Some(expires_at_s) = session.expires_at_s() {
-                shard.schedule_expiry(connection, expires_at_s);
-            }
-            *connection.session.borrow_mut() = Some(session);
-            shard.counters.add_session();
-            connection.send(shard, &reply);
-            let mesh = shard.mesh.borrow().clone();
-            if wants_mesh && !mesh.is_well() {
-                connection.send(shard, &Item::Mesh(mesh));
-            }
+            welcome(shard, connection, session, &reply);
+            return Ok(());
         }
+        Greeting::Refused(item, code) => (item, code, code.reason().to_owned()),
+        Greeting::NotAdmitted(item, code, reason) => (item, code, reason),
+    };
+    connection.send(shard, &item);
+    connection.close_with(shard, code, &reason);
+    match item {
+        Item::Error(_, failure) => Err(failure),
+        _ => Err(Failure::new(ErrorCode::Unauthorized, reason)),
     }
 }
 
@@ -132,7 +145,7 @@ fn refuse_identity(
     connection: &Rc<Connection>,
     id: Option<u32>,
     refused: NoSeat,
-) {
+) -> Result<(), Failure> {
     shard.counters.add_limit(refused.limit);
     let msg = match refused.limit {
         Limit::TenantConnections => "too many connections of this tenant",
@@ -140,27 +153,22 @@ fn refuse_identity(
     };
     let failure = Failure::new(ErrorCode::Limit, msg);
     let after_ms = Some(refused.after_s * 1_000);
-    connection.send(shard, &Item::Error(id, Failure { retry: true, after_ms, ..failure }));
+    let failure = Failure { retry: true, after_ms, ..failure };
+    connection.send(shard, &Item::Error(id, failure.clone()));
     connection.close_with(shard, CloseCode::Overloaded, msg);
+    Err(failure)
 }
 
-/// What the token of a `connect` comes to.
-fn credentials(shard: &Shard, body: &Connect) -> Credentials {
-    let authenticator = shard.authenticator.borrow();
-    let Some(authenticator) = authenticator.as_ref() else {
-        shard.meters.auth(Auth::NotAsked);
-        return Credentials::NotAsked;
-    };
-    let token = body.token.as_deref().ok_or(TokenError::Missing);
-    match token.and_then(|token| authenticator.check(token, unix_time_s())) {
-        Ok(grant) => {
-            shard.meters.auth(Auth::Granted);
-            Credentials::Granted(Box::new(grant))
-        }
-        Err(error) => {
-            shard.meters.auth(auth_outcome(&error));
-            Credentials::Refused(error.to_string())
-        }
+fn welcome(shard: &Rc<Shard>, connection: &Rc<Connection>, session: Box<Session>, reply: &Item) {
+    let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
+    shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
+    *connection.session.borrow_mut() = Some(session);
+    shard.schedule_look(connection);
+    shard.counters.add_session();
+    connection.send(shard, reply);
+    let mesh = shard.mesh.borrow().clone();
+    if wants_mesh && !mesh.is_well() {
+        connection.send(shard, &Item::Mesh(mesh));
     }
 }
 
@@ -189,9 +197,44 @@ pub(super) fn command_for(
 }
 
 fn effect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) -> Effect {
+    let Command { id, body } = command;
+    let body = match body {
+        Body::Subscribe(body) if body.token.is_none() => {
+            match shard.asks_about_filter(connection, id, body) {
+                Ok(()) => return Effect::Nothing,
+                Err(body) => Body::Subscribe(body),
+            }
+        }
+        body => body,
+    };
     let mut session = connection.session.borrow_mut();
     let Some(session) = session.as_mut() else { return Effect::Nothing };
-    session.on_command(command, &shard.interest.borrow(), &shard.moment())
+    let (interest, moment) = (shard.interest.borrow(), shard.moment());
+    match body {
+        Body::Subscribe(mut body) if body.token.is_some() && session.credential().is_some() => {
+            let token = body.token.take().unwrap_or_default();
+            let offered = shard.filter_grant(&token);
+            session.on_subscribe_with(id, body, offered, &interest, &moment)
+        }
+        body => session.on_command(Command { id, body }, &interest, &moment),
+    }
+}
+
+/// Goes on with a subscribe that somebody else was asked about.
+pub(super) fn subscribe_with(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    id: Option<u32>,
+    body: Subscribe,
+    offered: Result<Box<FilterGrant>, Failure>,
+) {
+    let effect = {
+        let mut session = connection.session.borrow_mut();
+        let Some(session) = session.as_mut() else { return };
+        let (interest, moment) = (shard.interest.borrow(), shard.moment());
+        session.on_subscribe_with(id, body, offered, &interest, &moment)
+    };
+    carry_out(shard, connection, effect);
 }
 
 fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
@@ -202,9 +245,12 @@ fn carry_out(shard: &Rc<Shard>, connection: &Rc<Connection>, effect: Effect) {
             shard.counters.add_limit(limit);
             connection.send(shard, &item);
         }
-        Effect::Subscribe { id, filter, wishes, start } => {
+        Effect::Subscribe { id, filter, wishes, start, grant } => {
             let wishes = Wishes { wire: connection.wire, ..wishes };
-            subscribe(shard, connection, id, &filter, wishes, start);
+            subscribe(shard, connection, id, &filter, wishes, Terms { start, grant });
+        }
+        Effect::Refresh { id, token, subscription } => {
+            shard.refresh(connection, id, token, subscription);
         }
         Effect::Unsubscribe(subscription, item) => {
             let (member, now_ms) = (connection.key.index, shard.now_ms());
@@ -260,14 +306,21 @@ fn refuse(shard: &Rc<Shard>, connection: &Rc<Connection>, id: Option<u32>, failu
     }
 }
 
+/// Where a subscription starts, and the token of its own that it stands by.
+struct Terms {
+    start: Start,
+    grant: Option<Box<FilterGrant>>,
+}
+
 fn subscribe(
     shard: &Rc<Shard>,
     connection: &Rc<Connection>,
     id: Option<u32>,
     filter: &Filter,
     wishes: Wishes,
-    start: Start,
+    terms: Terms,
 ) {
+    let Terms { start, grant } = terms;
     if let Some(id) = id {
         connection.asked.set(id, shard.now_us());
     }
@@ -290,12 +343,13 @@ fn subscribe(
     let member = connection.key.index;
     let (subscription, join) =
         shard.interest.borrow_mut().join(member, id, filter, wishes, admission);
-    if let Some(namespace) = shard.policy.namespaces.of_filter(filter) {
+    if let Some(namespace) = shard.policy.namespaces.of_upstream_filter(filter) {
         shard.interest.borrow_mut().set_slow_client(filter, namespace.slow_client);
     }
     if let Some(session) = connection.session.borrow_mut().as_mut() {
-        session.hold(subscription, &start);
+        session.hold(subscription, id, &start, grant, &shard.moment());
     }
+    shard.schedule_look(connection);
     let sid = shard.interest.borrow().sid_of(filter);
     if let (Start::Durable(from), Some(sid)) = (start, sid) {
         let joiner = Joiner {

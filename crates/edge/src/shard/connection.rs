@@ -49,6 +49,12 @@ pub(crate) struct Connection {
     pub(crate) session: RefCell<Option<Box<Session>>>,
     /// When the client was last heard, in s of the shard's clock.
     pub(crate) heard_at_s: Cell<u32>,
+    /// A token that came beside `connect`, until that is read.
+    pub(crate) token: Cell<Option<Box<str>>>,
+    /// What waits while somebody else decides about its `connect`.
+    pub(crate) asking: RefCell<Option<Box<super::ask::Held>>>,
+    /// Counts the looks at its tokens, see `clock`.
+    pub(crate) look: Cell<u32>,
     /// Control frames before `connect`, for which there is no command budget yet.
     pub(crate) early_controls: Cell<u8>,
     /// First and last delivery of the batch in the making, see `fanout`.
@@ -106,6 +112,9 @@ impl Connection {
             wire,
             session: RefCell::new(None),
             heard_at_s: Cell::new(now_s),
+            token: Cell::new(None),
+            asking: RefCell::new(None),
+            look: Cell::new(0),
             early_controls: Cell::new(0),
             chain: Cell::new(super::fanout::NO_CHAIN),
             asked: Asked::default(),

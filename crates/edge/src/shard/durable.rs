@@ -256,7 +256,7 @@ impl Shard {
     pub(super) fn join_durable(self: &Rc<Self>, sid: Sid, filter: &Filter, joiner: Joiner) {
         let create = || {
             let (_, epoch) = self.copy_of(filter)?;
-            let namespace = self.policy.namespaces.of_filter(filter)?;
+            let namespace = self.policy.namespaces.of_upstream_filter(filter)?;
             let durable = Rc::new(DurableFilter::new(sid, filter.clone(), epoch, namespace));
             self.durables.insert(&durable);
             Some(durable)
@@ -268,7 +268,7 @@ impl Shard {
 
     /// The stream of a filter's namespace in this region, and its epoch if the stream exists.
     pub(super) fn copy_of(&self, filter: &Filter) -> Option<(String, String)> {
-        let copy = &self.policy.namespaces.of_filter(filter)?.copy;
+        let copy = &self.policy.namespaces.of_upstream_filter(filter)?.copy;
         let epoch = self.epochs.borrow().get(copy)?.clone();
         Some((copy.clone(), epoch))
     }

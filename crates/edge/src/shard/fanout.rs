@@ -334,6 +334,7 @@ pub(super) fn encode(
     group: &Group<u32>,
 ) {
     let Incoming { subject, sequence, epoch, origin, trace, .. } = *message;
+    let subject = group.shown(subject);
     let plain = Outgoing {
         i,
         subject,

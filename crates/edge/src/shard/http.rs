@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod cmd;
 mod origin;
+mod presented;
 mod query;
 mod socket;
 mod sse;
@@ -17,6 +18,7 @@ mod transport;
 pub(crate) use answer::{Answer, plain};
 pub(crate) use cmd::Envelope;
 pub(crate) use origin::Origins;
+pub(crate) use presented::Ways;
 pub(crate) use socket::{HttpSocket, Streaming};
 pub(crate) use transport::Transport;
 
@@ -82,6 +84,10 @@ pub(crate) struct Upgraded {
     /// Whether the client offers a subprotocol that is served. A client cannot read the status of
     /// a refused upgrade, so others are upgraded first and then told by a close code.
     pub(crate) subprotocol: Subprotocol,
+    /// A page that may not, which is told the same way.
+    pub(crate) is_foreign: bool,
+    /// A token that the request carries.
+    pub(crate) token: Option<String>,
     /// What the client sent behind its request.
     pub(crate) ahead: Bytes,
 }
@@ -125,7 +131,11 @@ async fn serve_one(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, opened: Opened) -
                         return Ok(shard.refuse_seat(refused));
                     }
                     let subprotocol = handshake::subprotocol(request.headers());
-                    *upgrade.borrow_mut() = Some((hyper::upgrade::on(&mut request), subprotocol));
+                    let verdict = shard.origins.judge(&request);
+                    let is_foreign = verdict == origin::Verdict::Refused;
+                    let token = shard.ways.token(&request, &verdict).filter(|_| !is_foreign);
+                    let on = hyper::upgrade::on(&mut request);
+                    *upgrade.borrow_mut() = Some((on, subprotocol, is_foreign, token));
                     return Ok(response);
                 }
                 Ok::<_, Infallible>(answer(&shard, &socket, request).await)
@@ -143,12 +153,12 @@ async fn serve_one(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, opened: Opened) -
     let mut serving = Box::pin(serving);
     socket.run(serving.as_mut(), |serving| serving.graceful_shutdown()).await;
     drop(serving);
-    let (upgrade, subprotocol) = upgrade.borrow_mut().take()?;
+    let (upgrade, subprotocol, is_foreign, token) = upgrade.borrow_mut().take()?;
     let parts = upgrade.await.ok()?.downcast::<TokioIo<transport::Stream>>().ok()?;
     let (transport, read) = parts.io.into_inner().into_parts();
     // hyper has read everything that was read before it.
     debug_assert!(read.is_empty(), "the beginning was taken first");
-    Some(Upgraded { transport, subprotocol, ahead: parts.read_buf })
+    Some(Upgraded { transport, subprotocol, is_foreign, token, ahead: parts.read_buf })
 }
 
 /// HTTP/2: many requests at once.
@@ -220,18 +230,19 @@ async fn route(shard: &Rc<Shard>, socket: &Rc<HttpSocket>, request: Request<Inco
         shard.meters.handshake(Handshake::Origin);
         return origin::refusal();
     }
+    let token = shard.ways.token(&request, &verdict);
     let mut answer = if request.method() == Method::OPTIONS {
         origin::preflight(if method == Method::GET { "GET" } else { "POST" })
     } else if *request.method() == method {
         match request.uri().path() {
-            STREAM => stream::answer(shard, socket, request).await,
+            STREAM => stream::answer(shard, socket, request, token).await,
             CMD => cmd::answer(shard, socket, request).await,
-            _ => sse::answer(shard, socket, &request),
+            _ => sse::answer(shard, socket, &request, token).await,
         }
     } else {
         plain(StatusCode::METHOD_NOT_ALLOWED, "another method is served here\n")
     };
-    verdict.mark(&mut answer);
+    verdict.mark(&mut answer, shard.ways.has_cookie());
     answer
 }
 

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::connection::SharedItem;
 use crate::auth::Authenticator;
+use meridian_core::revocation::Revocations;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Failure, Item, Mesh};
 use meridian_proto::{ErrorCode, Subject};
@@ -29,6 +30,8 @@ pub(crate) struct Orders {
     pub(crate) authenticator: Option<Arc<Authenticator>>,
     /// Whether clients are sent elsewhere, and how.
     pub(crate) moving: Option<Move>,
+    /// Which tokens were revoked; None while that is not known.
+    pub(crate) revocations: Option<Arc<Revocations>>,
     /// Set once, at the end.
     pub(crate) drain: Option<Drain>,
 }
@@ -52,10 +55,11 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let Orders { mesh, epochs, tls, authenticator, moving, drain } =
+        let Orders { mesh, epochs, tls, authenticator, revocations, moving, drain } =
             orders.borrow_and_update().clone();
         shard.tls.borrow_mut().clone_from(&tls);
         *shard.authenticator.borrow_mut() = authenticator;
+        shard.take_revocations(revocations);
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             // The end sends everybody away, at its own pace.
@@ -90,7 +94,7 @@ impl Shard {
     /// home is lost. The watch asks for home all the time, so this ends soon after home is back.
     pub(super) fn lost_home(&self, subject: &Subject) -> Option<Failure> {
         let mesh = self.mesh.borrow();
-        let namespace = self.policy.namespaces.of_subject(subject)?;
+        let namespace = self.policy.namespaces.of_upstream_subject(subject)?;
         mesh.readonly.contains(&namespace.name).then(|| {
             let msg = format!("the home region of {} does not answer", namespace.name);
             let failure = Failure::new(ErrorCode::StreamUnavailable, msg);

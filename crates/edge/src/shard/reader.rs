@@ -139,11 +139,14 @@ async fn serve_burst(
                 if let Some(message) = fragments.take_if(|_| is_last) {
                     returned = returned.wrapping_add(1);
                     handle(shard, connection, message.opcode, &message.bytes)?;
+                    connection.decided().await;
                 }
             }
             (opcode, _) => {
                 returned = returned.wrapping_add(1);
                 handle(shard, connection, opcode, &frame.payload)?;
+                // Nothing more is read of a client while somebody else decides who it is.
+                connection.decided().await;
             }
         }
         if !connection.is_open() || guarded.is_quiet(returned) {

@@ -117,6 +117,9 @@ impl Shard {
         if !connection.is_open() {
             return Delivery::Gone;
         }
+        if connection.is_asking() {
+            return Delivery::TooFarAhead;
+        }
         let bytes_max = self.limits.guard.message_bytes_max as usize;
         let placement = pump.order.borrow_mut().place(number, commands, bytes_max);
         match placement {

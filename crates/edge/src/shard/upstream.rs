@@ -413,7 +413,7 @@ impl Shard {
     /// What the edge subscribes to for a filter. Durable messages come from the region's copy
     /// only, so that what is live is always stored here already.
     fn upstream_subject<'a>(&self, filter: &'a Filter) -> Cow<'a, str> {
-        let namespace = self.policy.namespaces.of_filter(filter);
+        let namespace = self.policy.namespaces.of_upstream_filter(filter);
         match namespace.map(|namespace| namespace.class) {
             Some(meridian_core::Class::Durable) => {
                 Cow::Owned(format!("{}{filter}", live_subject_prefix(&self.policy.region)))

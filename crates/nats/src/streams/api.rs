@@ -84,6 +84,16 @@ impl Streams {
         Self { patience: Duration::from_millis(patience_ms), ..self }
     }
 
+    /// For the modules that speak another part of the protocol.
+    pub(super) fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// How long an answer may take.
+    pub(super) fn patience(&self) -> Duration {
+        ATTEMPT_TIMEOUT.min(self.patience)
+    }
+
     /// All streams of the account, ours or not.
     ///
     /// # Errors

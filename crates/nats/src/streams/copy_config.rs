@@ -82,7 +82,7 @@ impl CopyConfig {
             // A mirror has none: it takes what its origin has stored.
             fields.push(("duplicate_window", json!(duplicate_window_s(namespace) * NS_PER_S)));
         }
-        let dest = format!("{}{pattern}", live_subject_prefix(region));
+        let dest = format!("{}{}", live_subject_prefix(region), mapped(pattern));
         fields.extend([
             // Replay reads by direct get. What a mirror does with requests for its origin's name
             // (mirror_direct) the server decides by the origin's allow_direct.
@@ -151,6 +151,19 @@ impl CopyConfig {
         }
         config
     }
+}
+
+/// A pattern as the destination of what it matches: where it has a `*`, the same token.
+fn mapped(pattern: &str) -> String {
+    let mut number = 0;
+    let tokens = pattern.split('.').map(|token| match token {
+        "*" => {
+            number += 1;
+            format!("{{{{wildcard({number})}}}}")
+        }
+        token => token.to_owned(),
+    });
+    tokens.collect::<Vec<_>>().join(".")
 }
 
 impl FieldChange {

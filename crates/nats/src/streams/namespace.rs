@@ -1,7 +1,7 @@
 //! A durable namespace, and the names that follow from it. Pure.
 
 use super::error::Error;
-use crate::subjects::INTERNAL_ROOT;
+use crate::subjects::{INTERNAL_ROOT, REVOCATIONS};
 use crate::wire_text::{Wildcards, check_subject};
 
 /// JetStream keeps at most five copies of a stream in one cluster.
@@ -97,8 +97,11 @@ impl DurableNamespace {
     fn pattern_mistake(&self) -> Option<String> {
         let pattern = &self.pattern;
         let literal = pattern.strip_suffix(".>").unwrap_or_default();
-        let is_sound = check_subject("pattern", literal, Wildcards::Refused).is_ok();
-        let is_reserved = literal.starts_with(['$', '_']);
+        // A whole token `*` stands for every tenant.
+        let sample = literal.split('.').map(|token| if token == "*" { "x" } else { token });
+        let sample = sample.collect::<Vec<_>>().join(".");
+        let is_sound = check_subject("pattern", &sample, Wildcards::Refused).is_ok();
+        let is_reserved = literal.starts_with(['$', '_', '*']) && *pattern != *REVOCATIONS;
         (!is_sound || is_reserved)
             .then(|| format!("a durable pattern is literal tokens and then >, not {pattern:?}"))
     }
@@ -194,11 +197,12 @@ pub(super) mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_its_reason() {
         type Change = fn(&mut DurableNamespace);
-        let wrong: [(Change, &str); 13] = [
+        let wrong: [(Change, &str); 14] = [
             (|n| n.stream = "OR.DERS".into(), "stream name"),
             (|n| n.stream = String::new(), "stream name"),
             (|n| n.stream = "X".repeat(65), "stream name"),
-            (|n| n.pattern = "orders.*.>".into(), "literal tokens"),
+            (|n| n.pattern = "*.orders.>".into(), "literal tokens"),
+            (|n| n.pattern = "t.a*.orders.>".into(), "literal tokens"),
             (|n| n.pattern = "orders".into(), "literal tokens"),
             (|n| n.pattern = ">".into(), "literal tokens"),
             (|n| n.pattern = "_mrd.x.>".into(), "literal tokens"),
@@ -214,6 +218,9 @@ pub(super) mod tests {
         ];
         let regions = regions(&["eu", "us"]);
         orders().check(&regions).unwrap();
+        // All tenants of a mesh.
+        let of_tenants = DurableNamespace { pattern: "t.*.orders.>".into(), ..orders() };
+        of_tenants.check(&regions).unwrap();
         for (change, part) in wrong {
             let mut namespace = orders();
             change(&mut namespace);

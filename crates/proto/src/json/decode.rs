@@ -13,7 +13,7 @@ use std::fmt;
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 /// Commands of the protocol that this version answers with 108.
-const UNSERVED: [&str; 3] = ["presence", "presence_stats", "refresh"];
+const UNSERVED: [&str; 2] = ["presence", "presence_stats"];
 
 /// Reads the commands of one frame, in order. Blank lines are skipped.
 pub fn commands(frame: &str) -> impl Iterator<Item = Result<Command, DecodeError>> {
@@ -59,6 +59,7 @@ fn command(line: &str) -> Result<Command, DecodeError> {
         "request" => body(id, &name, raw).map(Body::Request),
         "history" => body(id, &name, raw).map(Body::History),
         "receipt" => body(id, &name, raw).map(Body::Receipt),
+        "refresh" => body(id, &name, raw).map(Body::Refresh),
         other => match UNSERVED.into_iter().find(|unserved| *unserved == other) {
             Some(unserved) => Ok(Body::Unserved(unserved)),
             None => {
@@ -92,11 +93,13 @@ pub fn item(line: &str) -> Result<Item, DecodeError> {
         ("unsub", None) => Item::Unsubscribed(body(id, &name, raw)?),
         ("goaway", None) => Item::GoAway(body(id, &name, raw)?),
         ("mesh", None) => Item::Mesh(body(id, &name, raw)?),
+        ("expire", None) => Item::Expire(body(id, &name, raw)?),
         ("connect", Some(id)) => Item::Reply(id, Reply::Connect(body(Some(id), &name, raw)?)),
         ("subscribe", Some(id)) => Item::Reply(id, Reply::Subscribe(body(Some(id), &name, raw)?)),
         ("publish", Some(id)) => Item::Reply(id, Reply::Publish(body(Some(id), &name, raw)?)),
         ("request", Some(id)) => Item::Reply(id, Reply::Request(body(Some(id), &name, raw)?)),
         ("history", Some(id)) => Item::Reply(id, Reply::History(body(Some(id), &name, raw)?)),
+        ("refresh", Some(id)) => Item::Reply(id, Reply::Refresh(body(Some(id), &name, raw)?)),
         _ => Item::Unknown(name),
     })
 }

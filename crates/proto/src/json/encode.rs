@@ -20,6 +20,7 @@ pub fn item(out: &mut Vec<u8>, item: &Item) {
         Item::Reply(id, Reply::Publish(body)) => line(out, Some(*id), "publish", body),
         Item::Reply(id, Reply::Request(body)) => line(out, Some(*id), "request", body),
         Item::Reply(id, Reply::History(body)) => line(out, Some(*id), "history", body),
+        Item::Reply(id, Reply::Refresh(body)) => line(out, Some(*id), "refresh", body),
         Item::Error(id, body) => line(out, *id, "error", body),
         Item::Message(body) => line(out, None, "m", body),
         Item::Gap(body) => line(out, None, "gap", body),
@@ -28,6 +29,7 @@ pub fn item(out: &mut Vec<u8>, item: &Item) {
         Item::Unsubscribed(body) => line(out, None, "unsub", body),
         Item::GoAway(body) => line(out, None, "goaway", body),
         Item::Mesh(body) => line(out, None, "mesh", body),
+        Item::Expire(body) => line(out, None, "expire", body),
         // Nobody makes one to send: it is what a reader keeps of a push it does not know.
         Item::Unknown(name) => line(out, None, name, &()),
     }
@@ -44,6 +46,7 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
         Body::Request(body) => line(out, command.id, "request", body),
         Body::History(body) => line(out, command.id, "history", body),
         Body::Receipt(body) => line(out, command.id, "receipt", body),
+        Body::Refresh(body) => line(out, command.id, "refresh", body),
         Body::Unserved(name) => line(out, command.id, name, &()),
     }
 }

@@ -7,7 +7,7 @@ use super::payload::{
 use super::writer;
 use crate::codes::ErrorCode;
 use crate::command::{
-    Ack, Body, Command, Connect, History, Position, Publish, Receipt, Request, Subscribe,
+    Ack, Body, Command, Connect, History, Position, Publish, Receipt, Refresh, Request, Subscribe,
     Unsubscribe,
 };
 use crate::decode_error::{DecodeError, refuse, shorten};
@@ -24,10 +24,11 @@ const UNSUBSCRIBE: u32 = 4;
 const PUBLISH: u32 = 5;
 const REQUEST: u32 = 6;
 const HISTORY: u32 = 9;
+const REFRESH: u32 = 10;
 const RECEIPT: u32 = 11;
 
 /// Fields of a `Command` for commands of the protocol that this version answers with 108.
-const UNSERVED: [(u32, &str); 3] = [(7, "presence"), (8, "presence_stats"), (10, "refresh")];
+const UNSERVED: [(u32, &str); 2] = [(7, "presence"), (8, "presence_stats")];
 
 /// Numbers of the enum `Ack`. Others count as unsaid: they are of a later version.
 const ACKS: [(Ack, u64); 3] = [(Ack::None, 1), (Ack::Edge, 2), (Ack::Stream, 3)];
@@ -118,6 +119,7 @@ fn read(bytes: &[u8]) -> Result<Command, DecodeError> {
         PUBLISH => ("publish", publish(body).map(Body::Publish)),
         REQUEST => ("request", request(body).map(Body::Request)),
         HISTORY => ("history", history(body).map(Body::History)),
+        REFRESH => ("refresh", refresh(body).map(Body::Refresh)),
         RECEIPT => ("receipt", receipt(body).map(Body::Receipt)),
         other => {
             let name = UNSERVED.into_iter().find(|(number, _)| *number == other);
@@ -157,6 +159,7 @@ fn subscribe(bytes: &[u8]) -> Result<Subscribe, Malformed> {
             3 => body.hdr.push(value.text(3)?),
             4 => body.trace = value.flag(4)?,
             5 => body.from = Some(from(value.bytes(5)?)?),
+            9 => body.token = value.optional_text(9)?,
             _ => {}
         }
     }
@@ -269,6 +272,18 @@ fn receipt(bytes: &[u8]) -> Result<Receipt, Malformed> {
     Ok(body)
 }
 
+fn refresh(bytes: &[u8]) -> Result<Refresh, Malformed> {
+    let mut body = Refresh::default();
+    for field in Fields::new(bytes) {
+        match field? {
+            (1, value) => body.token = value.text(1)?,
+            (2, value) => body.i = Some(value.small(2)?).filter(|i| *i > 0),
+            _ => {}
+        }
+    }
+    Ok(body)
+}
+
 /// Appends a frame with one command. Frames may be appended to each other.
 pub fn command(out: &mut Vec<u8>, command: &Command) {
     writer::nested(out, COMMAND, |out| {
@@ -285,6 +300,10 @@ pub fn command(out: &mut Vec<u8>, command: &Command) {
             Body::Publish(body) => writer::nested(out, PUBLISH, |out| write_publish(out, body)),
             Body::Request(body) => writer::nested(out, REQUEST, |out| write_request(out, body)),
             Body::History(body) => writer::nested(out, HISTORY, |out| write_history(out, body)),
+            Body::Refresh(body) => writer::nested(out, REFRESH, |out| {
+                writer::text(out, 1, Some(&body.token));
+                writer::number(out, 2, body.i.unwrap_or_default().into());
+            }),
             Body::Receipt(body) => writer::nested(out, RECEIPT, |out| write_receipt(out, body)),
             Body::Unserved(name) => {
                 let known = UNSERVED.into_iter().find(|(_, other)| other == name);
@@ -311,6 +330,7 @@ fn write_subscribe(out: &mut Vec<u8>, body: &Subscribe) {
     if let Some(from) = &body.from {
         writer::nested(out, 5, |out| write_from(out, from));
     }
+    writer::text(out, 9, body.token.as_deref());
 }
 
 fn write_position(out: &mut Vec<u8>, field: u32, position: Option<&Position>) {

@@ -11,8 +11,8 @@ use crate::codes::ErrorCode;
 use crate::command::Ack;
 use crate::decode_error::{DecodeError, refuse, shorten};
 use crate::item::{
-    ConnectReply, Failure, Gap, GoAway, Item, Limits, Mark, Mesh, Message, PublishReply, Reply,
-    RequestReply, SubscribeReply, Unsubscribed,
+    ConnectReply, Expire, Failure, Gap, GoAway, Item, Limits, Mark, Mesh, Message, PublishReply,
+    RefreshReply, Reply, RequestReply, SubscribeReply, Unsubscribed,
 };
 use crate::outgoing::{Naming, Origin, Outgoing};
 use crate::payload::Kind;
@@ -25,6 +25,7 @@ const UNSUBSCRIBED: u32 = 5;
 const GO_AWAY: u32 = 6;
 const MESH: u32 = 7;
 const LIVE: u32 = 8;
+const EXPIRE: u32 = 11;
 const POSITION: u32 = 13;
 
 /// Fields of a `Reply` that hold its body. A reply to `unsubscribe` has none.
@@ -33,6 +34,7 @@ const SUBSCRIBE: u32 = 3;
 const PUBLISH: u32 = 4;
 const REQUEST: u32 = 5;
 const HISTORY: u32 = 8;
+const REFRESH: u32 = 9;
 
 /// Reads the items of one frame, in order. The empty frame is the heartbeat. After a part that
 /// nobody can find the end of, nothing follows.
@@ -79,7 +81,7 @@ impl From<Malformed> for Refused {
 }
 
 fn one(number: u32, value: Value<'_>) -> Result<Item, Refused> {
-    if !matches!(number, MESSAGE..=LIVE | POSITION) {
+    if !matches!(number, MESSAGE..=LIVE | EXPIRE | POSITION) {
         return Ok(Item::Unknown(format!("field {number}")));
     }
     let bytes = value.bytes(number)?;
@@ -92,6 +94,7 @@ fn one(number: u32, value: Value<'_>) -> Result<Item, Refused> {
         GO_AWAY => Item::GoAway(go_away(bytes)?),
         MESH => Item::Mesh(mesh(bytes)?),
         LIVE => Item::Live(mark(bytes)?),
+        EXPIRE => Item::Expire(expire(bytes)?),
         _ => Item::Position(mark(bytes)?),
     })
 }
@@ -123,7 +126,7 @@ fn reply(bytes: &[u8]) -> Result<Item, Refused> {
         let (number, value) = field?;
         match number {
             1 => id = value.small(1)?,
-            CONNECT..=REQUEST | HISTORY => body = Some((number, value.bytes(number)?)),
+            CONNECT..=REQUEST | HISTORY | REFRESH => body = Some((number, value.bytes(number)?)),
             other => unknown = Some(other),
         }
     }
@@ -134,6 +137,7 @@ fn reply(bytes: &[u8]) -> Result<Item, Refused> {
         (Some((SUBSCRIBE, bytes)), _) => subscribe_reply(bytes).map(Reply::Subscribe),
         (Some((PUBLISH, bytes)), _) => publish_reply(bytes).map(Reply::Publish),
         (Some((HISTORY, bytes)), _) => history::read(bytes).map(Reply::History),
+        (Some((REFRESH, bytes)), _) => refresh_reply(bytes).map(Reply::Refresh),
         (Some((_, bytes)), _) => request_reply(bytes).map(Reply::Request),
     };
     read.map(|reply| Item::Reply(id, reply)).map_err(|malformed| Refused(Some(id), malformed))
@@ -233,6 +237,16 @@ fn request_reply(bytes: &[u8]) -> Result<RequestReply, Malformed> {
     Ok(RequestReply { d, t, b, h })
 }
 
+fn refresh_reply(bytes: &[u8]) -> Result<RefreshReply, Malformed> {
+    let mut reply = RefreshReply { expires: 0 };
+    for field in Fields::new(bytes) {
+        if let (1, value) = field? {
+            reply.expires = value.number(1)?;
+        }
+    }
+    Ok(reply)
+}
+
 fn error(bytes: &[u8]) -> Result<Item, Malformed> {
     let mut id = 0;
     let mut failure = Failure::new(ErrorCode::Internal, "");
@@ -285,6 +299,18 @@ fn unsubscribed(bytes: &[u8]) -> Result<Unsubscribed, Malformed> {
         }
     }
     Ok(end)
+}
+
+fn expire(bytes: &[u8]) -> Result<Expire, Malformed> {
+    let mut expire = Expire { in_s: 0, i: None };
+    for field in Fields::new(bytes) {
+        match field? {
+            (1, value) => expire.in_s = value.number(1)?,
+            (2, value) => expire.i = Some(value.small(2)?).filter(|i| *i > 0),
+            _ => {}
+        }
+    }
+    Ok(expire)
 }
 
 fn go_away(bytes: &[u8]) -> Result<GoAway, Malformed> {
@@ -348,6 +374,10 @@ pub fn write_item(out: &mut Vec<u8>, item: &Item) {
             writer::number(out, 2, body.code.into());
             writer::text(out, 3, Some(&body.reason));
         }),
+        Item::Expire(body) => writer::nested(out, EXPIRE, |out| {
+            writer::number(out, 1, body.in_s);
+            writer::number(out, 2, body.i.unwrap_or_default().into());
+        }),
         Item::GoAway(body) => writer::nested(out, GO_AWAY, |out| write_go_away(out, body)),
         Item::Mesh(body) => writer::nested(out, MESH, |out| {
             write_texts(out, 1, &body.degraded);
@@ -390,6 +420,9 @@ fn write_reply(out: &mut Vec<u8>, id: u32, reply: &Reply) {
             writer::optional_number(out, 7, body.n);
         }),
         Reply::History(body) => writer::nested(out, HISTORY, |out| history::write(out, body)),
+        Reply::Refresh(body) => {
+            writer::nested(out, REFRESH, |out| writer::number(out, 1, body.expires));
+        }
         Reply::Publish(body) => writer::nested(out, PUBLISH, |out| {
             writer::number(out, 1, number_of(Some(body.ack)));
             writer::text(out, 2, body.stream.as_deref());

@@ -3,11 +3,12 @@
 use super::{command_line, item_line, reflection};
 use meridian_proto::command::{
     Ack, Body, Command, Connect, HeaderValues, Headers, History, Position, Publish, Receipt,
-    Request, Subscribe, Unsubscribe,
+    Refresh, Request, Subscribe, Unsubscribe,
 };
 use meridian_proto::item::{
-    ConnectReply, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item, Limits,
-    Mark, Mesh, Message, PublishReply, Reply, RequestReply, SubscribeReply, Unsubscribed,
+    ConnectReply, Expire, Failure, Gap, GoAway, HistoryGap, HistoryMessage, HistoryReply, Item,
+    Limits, Mark, Mesh, Message, PublishReply, RefreshReply, Reply, RequestReply, SubscribeReply,
+    Unsubscribed,
 };
 use meridian_proto::payload::Raw;
 use meridian_proto::{DecodeError, ErrorCode, Naming, Outgoing, Payload, json, pb};
@@ -89,11 +90,12 @@ fn command() -> impl Strategy<Value = Command> {
             });
     let receipt = (traceparent(), any::<u64>(), any::<u64>())
         .prop_map(|(tp, at, took)| Body::Receipt(Receipt { tp: tp.unwrap_or_default(), at, took }));
-    let subscribe = (any::<String>(), position(), of(from()), words(), any::<bool>()).prop_map(
-        |(f, recover, from, hdr, trace)| {
-            Body::Subscribe(Subscribe { f, recover, from, hdr, trace })
-        },
-    );
+    let subscribe = (any::<String>(), position(), of(from()), words(), any::<bool>(), of(word()))
+        .prop_map(|(f, recover, from, hdr, trace, token)| {
+            Body::Subscribe(Subscribe { f, recover, from, hdr, trace, token })
+        });
+    let refresh =
+        (any::<String>(), of(id())).prop_map(|(token, i)| Body::Refresh(Refresh { token, i }));
     let publish = (any::<String>(), payload(), of(word()), of(ack()), headers(), traceparent())
         .prop_map(|(s, (d, t, b), mid, ack, h, tp)| {
             Body::Publish(Publish { s, d, t, b, mid, ack, h, tp })
@@ -111,6 +113,7 @@ fn command() -> impl Strategy<Value = Command> {
         request,
         history,
         receipt,
+        refresh,
     ];
     prop_oneof![
         1 => Just(Command { id: None, body: Body::Heartbeat }),
@@ -156,7 +159,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         .prop_map(|(ack, stream, q, dup)| Reply::Publish(PublishReply { ack, stream, q, dup }));
     let request = (payload(), headers())
         .prop_map(|((d, t, b), h)| Reply::Request(RequestReply { d, t, b, h }));
-    prop_oneof![connect, subscribe, Just(Reply::Unsubscribe), publish, request, history()]
+    let refresh = any::<u64>().prop_map(|expires| Reply::Refresh(RefreshReply { expires }));
+    prop_oneof![connect, subscribe, Just(Reply::Unsubscribe), publish, request, history(), refresh]
 }
 
 fn history() -> impl Strategy<Value = Reply> {
@@ -203,6 +207,7 @@ fn push() -> impl Strategy<Value = Item> {
         mark().prop_map(Item::Position),
         unsubscribed.prop_map(Item::Unsubscribed),
         goaway.prop_map(Item::GoAway),
+        (any::<u64>(), of(id())).prop_map(|(in_s, i)| Item::Expire(Expire { in_s, i })),
         (words(), words(), words()).prop_map(|(degraded, stale, readonly)| {
             Item::Mesh(Mesh { degraded, stale, readonly })
         }),

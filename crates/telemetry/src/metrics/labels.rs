@@ -175,6 +175,7 @@ label! {
         Audience = "audience",
         Expired = "expired",
         NotYet = "not_yet",
+        Revoked = "revoked",
         Other = "other",
     }
 }

@@ -36,7 +36,7 @@ const NO_COMMANDS: &[(&str, Option<u32>, u16)] = &[
     (r#"{"sing":{}}"#, None, 104),
     (r#"{"id":5,"":{}}"#, Some(5), 104),
     (r#"{"id":5,"history":{"f":"demo.x"}}"#, Some(5), 108),
-    (r#"{"id":5,"refresh":1}"#, Some(5), 108),
+    (r#"{"id":5,"refresh":1}"#, Some(5), 107),
     (r#"{"id":5}"#, Some(5), 107),
     (r#"{"id":5,"connect":{}}"#, Some(5), 107),
     (r#"{"id":5,"publish":{"s":"demo.x"},"request":{"s":"demo.x"}}"#, Some(5), 107),

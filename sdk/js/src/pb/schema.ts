@@ -62,6 +62,7 @@ const command: Schema = {
       2: ["time", TEXT, EXPLICIT],
       3: flag("last_per_subject", EXPLICIT),
     }),
+    9: text("token"),
   }),
   4: message("unsubscribe", { 1: id }),
   5: message("publish", {
@@ -89,6 +90,7 @@ const command: Schema = {
     5: texts("hdr"),
     6: flag("trace"),
   }),
+  10: message("refresh", { 1: text("token"), 2: whole("i") }),
   11: message("receipt", { 1: trace, 2: whole("at"), 3: whole("took") }),
 };
 
@@ -145,6 +147,7 @@ const item: Schema = {
       6: flag("thinned"),
       7: ["gaps", { 1: whole("after", DEFAULTED), 2: whole("upto", DEFAULTED), 3: text("why") }, REPEATED],
     }),
+    9: message("refresh", { 1: whole("expires", DEFAULTED) }),
   }),
   3: message("error", {
     1: whole("id"),
@@ -165,6 +168,7 @@ const item: Schema = {
   }),
   7: message("mesh", { 1: ["degraded", TEXT, LIST], 2: texts("stale"), 3: texts("readonly") }),
   8: message("live", mark),
+  11: message("expire", { 1: whole("in", DEFAULTED), 2: whole("i") }),
   13: message("pos", mark),
 };
 

@@ -170,6 +170,9 @@ impl Shard {
             recovered: opening.recovered.map(|recovered| recovered.is_ok()),
             why: why.map(|why| why.as_str().to_owned()),
         };
+        if let Some(session) = connection.session.borrow_mut().as_mut() {
+            session.answered(joiner.group);
+        }
         connection.send(self, &Item::Reply(id, Reply::Subscribe(reply)));
         let (Some(why), From::Position(position)) = (why, &joiner.from) else { return };
         let (after, upto) = (position.q, opening.after);

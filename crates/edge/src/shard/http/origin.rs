@@ -1,5 +1,5 @@
 //! Which pages of other origins may use the HTTP transports, and the headers that tell browsers
-//! (Fetch standard, CORS protocol). No credentials: a client proves itself by a token.
+//! (Fetch standard, CORS protocol). Cookies are let in only where tokens are looked for in them.
 
 use super::answer::{Answer, empty, plain};
 use crate::config::{AuthMode, Config};
@@ -71,10 +71,14 @@ fn is_loopback(authority: &str) -> bool {
 
 impl Verdict {
     /// Adds to an answer what the browser needs to hand it to the page.
-    pub(super) fn mark(self, answer: &mut Answer) {
+    pub(super) fn mark(self, answer: &mut Answer, has_cookie: bool) {
         if let Self::Allowed(origin) = self {
             let headers = answer.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            if has_cookie {
+                let name = header::ACCESS_CONTROL_ALLOW_CREDENTIALS;
+                headers.insert(name, HeaderValue::from_static("true"));
+            }
             headers.append(header::VARY, HeaderValue::from_static("origin"));
         }
     }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode, header};
 use meridian_core::Class;
+use meridian_core::session::Credentials;
 use meridian_proto::command::{Body, Command, Connect, Position, Subscribe};
 use meridian_proto::item::Failure;
 use meridian_proto::{CloseCode, ErrorCode, Filter, Wire};
@@ -47,10 +48,11 @@ struct Asked {
 }
 
 /// Answers the request.
-pub(super) fn answer(
+pub(super) async fn answer(
     shard: &Rc<Shard>,
     socket: &Rc<HttpSocket>,
     request: &Request<Incoming>,
+    token: Option<String>,
 ) -> Answer {
     let last = request.headers().get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
     let asked = match asked(request.uri().query().unwrap_or_default(), last) {
@@ -69,6 +71,7 @@ pub(super) fn answer(
         let msg = "an event has one id, so only one filter may be durable";
         return refusal(Failure::new(ErrorCode::BadRequest, msg).hint("open one for each"));
     }
+    let credentials = shard.decide(token.as_deref()).await;
     let Ok(seat) = shard.admit_stream(socket, request.headers()) else { return come_back() };
     let pump = Box::new(Pump::new(socket.stream(), None));
     let connection = shard.insert(Sink::Pumped(pump), Wire::Sse);
@@ -77,7 +80,7 @@ pub(super) fn answer(
     let body = StreamBody::new(shard, &connection);
     connection.sit(seat);
     connection.write(shard, &[IoSlice::new(&retry())]);
-    match subscribe_all(shard, &connection, asked) {
+    match subscribe_all(shard, &connection, asked, credentials) {
         Ok(()) => streamed(CONTENT_TYPE, AnswerBody::Stream(body)),
         Err(failure) if failure.retry => come_back(),
         Err(failure) => refusal(failure),
@@ -114,10 +117,11 @@ fn subscribe_all(
     shard: &Rc<Shard>,
     connection: &Rc<Connection>,
     asked: Asked,
+    credentials: Credentials,
 ) -> Result<(), Failure> {
     let connect = Connect { ping: asked.ping, ..Connect::default() };
     let connect = Command { id: Some(1), body: Body::Connect(connect) };
-    commands::connect(shard, connection, connect);
+    commands::greeted(shard, connection, connect, credentials)?;
     for (id, filter) in (FIRST_SUBSCRIBE_ID..).zip(asked.filters) {
         let recover = asked.after.clone().filter(|_| shard.is_durable(&filter));
         let body = Body::Subscribe(Subscribe { f: filter, recover, ..Subscribe::default() });

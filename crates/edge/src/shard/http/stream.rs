@@ -10,7 +10,7 @@ use crate::shard::pump::Pump;
 use crate::shard::sessions::SessionId;
 use crate::shard::sink::Sink;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap};
+use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 use meridian_proto::command::{Body, Command};
 use meridian_proto::item::Failure;
@@ -25,9 +25,10 @@ pub(super) async fn answer(
     shard: &Rc<Shard>,
     socket: &Rc<HttpSocket>,
     request: Request<Incoming>,
+    token: Option<String>,
 ) -> Answer {
-    let credentials = credentials(request.headers());
     let (head, body) = request.into_parts();
+    let credentials = Credentials { token, traceparent: traceparent(&head.headers) };
     let bytes_max = shard.limits.guard.message_bytes_max as usize;
     let body = match request_body(socket, body, bytes_max).await {
         Ok(body) => body,
@@ -80,13 +81,8 @@ impl Credentials {
     }
 }
 
-fn credentials(headers: &HeaderMap) -> Credentials {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
-    Credentials { token: bearer, traceparent: text("traceparent").map(String::from) }
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    headers.get("traceparent")?.to_str().ok().map(String::from)
 }
 
 /// 128 bits that nobody can guess.

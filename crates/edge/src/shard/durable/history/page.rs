@@ -148,7 +148,8 @@ impl Shard {
             let trace = page.wishes.trace.then(|| sampled_context(block)).flatten();
             let traceparent = trace.map(|trace| trace.to_string());
             let traceparent = traceparent.as_deref();
-            let (subject, sequence) = (&stored.subject, stored.sequence);
+            let subject = stored.subject.get(page.scope_bytes..).unwrap_or_default();
+            let sequence = stored.sequence;
             HistoryMessage::new(subject, sequence, payload, &headers, traceparent, page.wishes.wire)
         };
         stored.iter().map(shape).collect()
