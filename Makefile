@@ -21,7 +21,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help tools tools-monitoring build dev fmt fmt-fix lint test-fast test test-monitoring sdk test-sdk \
-    test-browser test-terraform sizing bench chaos figures autobahn fuzz deny clean
+    test-browser test-terraform check-terraform-aws test-terraform-aws sizing bench chaos figures autobahn fuzz deny clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +64,7 @@ test: tools tools-monitoring fmt lint ## Everything: formatting, lints, all test
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
-	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform
+	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform check-terraform-aws
 
 sdk: ## Build the TypeScript client, sdk/js/dist
 	@command -v npm >/dev/null || { $(call install,nodejs npm); }
@@ -94,6 +94,18 @@ sizing: ## How many machines a mesh needs (ARGS='-var connections=1000000 -var r
 test-terraform: tools ## Terraform: formats, goldens, and a mesh on loopback that loses a region
 	@command -v openssl >/dev/null || { $(call install,openssl); }
 	scripts/test-terraform.sh
+
+# TERRAFORM_PLUGIN_DIR names a folder with the AWS provider, where the registry is out of reach.
+check-terraform-aws: ## Terraform for AWS: format, validate and terraform test of every module
+	scripts/terraform-aws-static.sh
+
+test-terraform-aws: tools check-terraform-aws ## Terraform for AWS: machines, scripts, moto and checkov too
+	@command -v jq >/dev/null || { $(call install,jq); }
+	@command -v openssl >/dev/null || { $(call install,openssl); }
+	cargo build --locked -p meridian-cli
+	scripts/terraform-aws-node.sh
+	scripts/terraform-aws-checkov.sh
+	scripts/terraform-aws-moto.sh
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins
