@@ -39,14 +39,19 @@ export interface Development {
 export const BINARY =
   process.env["MERIDIAN"] ?? `${process.env["CARGO_TARGET_DIR"] ?? "../../target"}/debug/meridian`;
 
-export async function develop(args: string[] = []): Promise<Development> {
+/** `settings` are keys of an edge's configuration, as the environment spells them. */
+export async function develop(
+  args: string[] = [],
+  settings: Record<string, string> = {},
+): Promise<Development> {
+  const env = { ...process.env, ...settings };
   const state = mkdtempSync(`${tmpdir()}/meridian-`);
   for (let attempt = 0; attempt < 3; attempt++) {
     const port = await freePorts(3);
     const child = spawn(
       BINARY,
       ["dev", "--json", "--state-dir", state, "--base-port", String(port), ...args],
-      { stdio: ["ignore", "pipe", "pipe"] },
+      { stdio: ["ignore", "pipe", "pipe"], env },
     );
     const told: string[] = [];
     createInterface(child.stderr).on("line", (line) => told.push(line));
