@@ -286,7 +286,7 @@ impl Session {
         moment: &Moment<'_>,
     ) -> Effect {
         let id = command.id;
-        if let Err(over) = self.take(id, makes_work(&command.body), moment) {
+        if let Some(over) = self.take(id, makes_work(&command.body), moment) {
             return over;
         }
         let decided: Result<Effect, Refusal> = match command.body {
@@ -327,7 +327,7 @@ impl Session {
         interest: &Interest<K>,
         moment: &Moment<'_>,
     ) -> Effect {
-        if let Err(over) = self.take(id, true, moment) {
+        if let Some(over) = self.take(id, true, moment) {
             return over;
         }
         let decided = self.on_subscribe(id, body, Some(offered), interest, moment);
@@ -335,20 +335,16 @@ impl Session {
     }
 
     /// Takes a command from the budget, and looks whether there is memory for what it makes.
-    fn take(
-        &mut self,
-        id: Option<u32>,
-        makes_work: bool,
-        moment: &Moment<'_>,
-    ) -> Result<(), Effect> {
+    /// What comes back is the refusal.
+    fn take(&mut self, id: Option<u32>, makes_work: bool, moment: &Moment<'_>) -> Option<Effect> {
         if let Err(failure) = self.spend(moment) {
-            return Err(Effect::Over(Limit::Commands, Item::Error(id, failure)));
+            return Some(Effect::Over(Limit::Commands, Item::Error(id, failure)));
         }
         if makes_work && moment.pressure >= Pressure::Refuse {
             let msg = "this edge is short of memory for slow clients";
-            return Err(Refusal::later(Limit::Memory, msg, AFTER_PRESSURE_MS).effect(id));
+            return Some(Refusal::later(Limit::Memory, msg, AFTER_PRESSURE_MS).effect(id));
         }
-        Ok(())
+        None
     }
 
     /// Whether what the client sends is to be followed, by its token.

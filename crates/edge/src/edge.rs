@@ -104,13 +104,11 @@ impl Edge {
                 page: Arc::clone(&page),
                 parties: Arc::clone(&parties),
                 desk: desk.clone(),
-                listener,
-                orders: edge.orders.subscribe(),
                 report: Arc::clone(&report),
                 spans: batches.clone(),
             };
             edge.reports.push(report);
-            edge.shards.push(spawn(options)?);
+            edge.shards.push(spawn(options, listener, edge.orders.subscribe())?);
         }
         let (id, region) = (&edge.config.edge.id, &edge.config.edge.region);
         let shards = edge.shards.len();
@@ -230,14 +228,18 @@ impl FirstFailure {
     }
 }
 
-fn spawn(options: ShardOptions) -> Result<RunningShard, Error> {
+fn spawn(
+    options: ShardOptions,
+    listener: std::net::TcpListener,
+    orders: watch::Receiver<Orders>,
+) -> Result<RunningShard, Error> {
     let index = options.index;
     let (report_end, ended) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(move || {
             // Nobody listens only when the whole edge is gone already.
-            drop(report_end.send(shard::run(options)));
+            drop(report_end.send(shard::run(options, listener, orders)));
         })
         .map_err(Error::Runtime)?;
     Ok(RunningShard { index, thread, ended })

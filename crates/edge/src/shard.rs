@@ -104,8 +104,6 @@ pub(crate) struct ShardOptions {
     pub(crate) page: Arc<Page>,
     pub(crate) parties: Arc<Parties>,
     pub(crate) desk: Desk,
-    pub(crate) listener: std::net::TcpListener,
-    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) report: Arc<Report>,
     /// Where spans go, if anywhere.
     pub(crate) spans: Option<SpanBatches>,
@@ -181,30 +179,28 @@ pub(crate) struct Shard {
 ///
 /// # Errors
 /// When the thread's runtime or listener cannot start.
-pub(crate) fn run(options: ShardOptions) -> Result<(), Error> {
+pub(crate) fn run(
+    options: ShardOptions,
+    listener: std::net::TcpListener,
+    orders: watch::Receiver<Orders>,
+) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    LocalSet::new().block_on(&runtime, serve(options))
+    LocalSet::new().block_on(&runtime, serve(options, listener, orders))
 }
 
-async fn serve(options: ShardOptions) -> Result<(), Error> {
-    let ShardOptions { listener, mut orders, .. } = options;
+async fn serve(
+    options: ShardOptions,
+    listener: std::net::TcpListener,
+    mut orders: watch::Receiver<Orders>,
+) -> Result<(), Error> {
     let servers = options.config.nats_servers()?;
     let name = format!("meridian edge {} shard {}", options.policy.node, options.index);
     let connect = ConnectOptions::new(servers, name);
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Runtime)?;
-    let shard = Rc::new(Shard::new(
-        options.index,
-        &options.config,
-        options.policy,
-        options.page,
-        options.parties,
-        options.desk,
-        options.report,
-        options.spans,
-    ));
+    let shard = Rc::new(Shard::new(options));
     shard.tls.borrow_mut().clone_from(&orders.borrow().tls);
     let upstream = tokio::task::spawn_local(upstream::run(Rc::clone(&shard), connect));
     let listening = tokio::task::spawn_local(accept::run(Rc::clone(&shard), listener));
@@ -229,16 +225,9 @@ fn interest(config: &Config, policy: &Policy) -> Interest<u32> {
 }
 
 impl Shard {
-    fn new(
-        index: usize,
-        config: &Config,
-        policy: Arc<Policy>,
-        page: Arc<Page>,
-        parties: Arc<Parties>,
-        desk: Desk,
-        report: Arc<Report>,
-        spans: Option<SpanBatches>,
-    ) -> Self {
+    fn new(options: ShardOptions) -> Self {
+        let ShardOptions { index, config, policy, page, parties, desk, report, spans } = options;
+        let config = &*config;
         let limits = ShardLimits::of(config);
         let rate = |per_second: u32| TokenBucket::full(per_second.saturating_mul(BURST_S), 0);
         Self {

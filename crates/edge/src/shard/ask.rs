@@ -114,14 +114,14 @@ impl Shard {
         connection: &Rc<Connection>,
         id: Option<u32>,
         body: Subscribe,
-    ) -> Result<(), Subscribe> {
+    ) -> Option<Subscribe> {
         let identity = {
             let session = connection.session.borrow();
             let session = session.as_ref().filter(|_| self.asking.subscribes);
             session.and_then(|session| session.would_ask(&body, &self.moment()))
         };
         let (Some((identity, until_s)), Ok(filter)) = (identity, Filter::parse(&body.f)) else {
-            return Err(body);
+            return Some(body);
         };
         let question = Question::Subscribe {
             user: identity.user.clone(),
@@ -141,7 +141,7 @@ impl Shard {
                 commands::subscribe_with(&shard, &connection, id, body, offered);
             }
         });
-        Ok(())
+        None
     }
 }
 

@@ -208,8 +208,8 @@ fn effect(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) -> E
     let body = match body {
         Body::Subscribe(body) if body.token.is_none() => {
             match shard.asks_about_filter(connection, id, body) {
-                Ok(()) => return Effect::Nothing,
-                Err(body) => Body::Subscribe(body),
+                None => return Effect::Nothing,
+                Some(body) => Body::Subscribe(body),
             }
         }
         body => body,

@@ -76,10 +76,11 @@ fn check_service(auth: &AuthSection) -> Vec<String> {
     if service.ask.is_empty() && (auth.mode == AuthMode::Service || service.subscribe) {
         wrong("ask", "empty: \"nats\", or a webhook's address");
     }
-    if !service.ask.is_empty() && service.ask != BY_NATS {
-        if let Err(what) = WebAddress::parse(&service.ask) {
-            wrong("ask", what);
-        }
+    if !service.ask.is_empty()
+        && service.ask != BY_NATS
+        && let Err(what) = WebAddress::parse(&service.ask)
+    {
+        wrong("ask", what);
     }
     if !service.ask.is_empty() && auth.mode == AuthMode::Dev {
         wrong("ask", "dev mode asks nobody: set auth.mode to \"service\" or \"token\"");

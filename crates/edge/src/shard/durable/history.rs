@@ -61,17 +61,17 @@ impl Default for Histories {
 }
 
 impl Histories {
-    /// Takes a page that was asked for, or returns it if too many wait.
-    fn push(&self, key: ConnectionKey, page: HistoryPage) -> Result<Server, HistoryPage> {
+    /// Takes a page that was asked for. None if too many wait.
+    fn push(&self, key: ConnectionKey, page: HistoryPage) -> Option<Server> {
         let mut waiting = self.waiting.borrow_mut();
         let all: usize = waiting.values().map(VecDeque::len).sum();
         let of_client = waiting.get(&place_of(key)).map_or(0, VecDeque::len);
         if all >= WAITING_MAX || of_client >= WAITING_PER_CLIENT_MAX {
-            return Err(page);
+            return None;
         }
         let is_served = waiting.contains_key(&place_of(key));
         waiting.entry(place_of(key)).or_default().push_back(page);
-        Ok(if is_served { Server::Running } else { Server::Absent })
+        Some(if is_served { Server::Running } else { Server::Absent })
     }
 
     /// The next page of a connection. Forgets a connection that has none.
@@ -96,16 +96,16 @@ impl Shard {
         connection: &Rc<Connection>,
         page: HistoryPage,
     ) {
-        let key = connection.key;
+        let (key, id) = (connection.key, page.id);
         match self.histories.push(key, page) {
-            Ok(Server::Running) => {}
-            Ok(Server::Absent) => {
+            Some(Server::Running) => {}
+            Some(Server::Absent) => {
                 let shard = Rc::clone(self);
                 tokio::task::spawn_local(async move { shard.serve_histories(key).await });
             }
-            Err(page) => {
+            None => {
                 let failure = too_early("too many pages of history wait here");
-                connection.send(self, &Item::Error(Some(page.id), failure));
+                connection.send(self, &Item::Error(Some(id), failure));
             }
         }
     }
