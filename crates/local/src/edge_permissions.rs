@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn an_edge_without_namespaces_has_none_of_their_lines() {
         let text = edge_permissions("eu-1", "eu", &[]);
-        assert!(!text.contains("DIRECT.GET") && !text.contains("_mrd.reg"), "{text}");
+        assert!(!text.contains("GET.ORDERS") && !text.contains("_mrd.reg"), "{text}");
         assert!(text.contains("_mrd.hb.eu"), "{text}");
     }
 }
