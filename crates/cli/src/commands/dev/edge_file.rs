@@ -119,7 +119,8 @@ max_age_s = 86400
 max_bytes = 268435456
 "#;
 
-/// The same for the permissions of the edges' NATS users. Edges publish finished spans, clients not.
+/// The same for the permissions of the edges' NATS users. Edges publish finished spans, and clients
+/// do not.
 pub(crate) fn spaces() -> Vec<EdgeSpace> {
     let space = |name: &str, stream: Option<&str>| EdgeSpace {
         pattern: format!("{name}.>"),
