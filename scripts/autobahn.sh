@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Autobahn test suite below target/autobahn and runs its fuzzing client against an edge
 # that sends messages back. The suite needs Python 2.7, which few machines have: PYTHON27 names one,
-# or pyenv's is taken. So this is not part of `make test`, which covers the same ground with tests of
-# its own (crates/testkit/tests/bad_frames.rs, crates/proto/tests/guard).
+# or pyenv's is taken. So this is not part of `make test`, which covers the same ground with tests
+# of its own (crates/testkit/tests/bad_frames.rs, crates/proto/tests/guard).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,8 @@ mkdir -p "$out"
 
 python=${PYTHON27:-}
 if [ -z "$python" ]; then
-    for one in "$(command -v python2.7 || true)" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7.*/bin/python; do
+    pyenv=${PYENV_ROOT:-$HOME/.pyenv}
+    for one in "$(command -v python2.7 || true)" "$pyenv"/versions/2.7.*/bin/python; do
         if [ -x "$one" ]; then
             python=$one
             break

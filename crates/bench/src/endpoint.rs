@@ -22,6 +22,15 @@ pub struct Endpoint {
     pub path: String,
 }
 
+/// What a NATS connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NatsRole {
+    /// It publishes.
+    Publisher,
+    /// It receives.
+    Receiver,
+}
+
 impl Endpoint {
     /// Reads `[scheme://][user[:password]@]host:port[/path]` and resolves the host.
     ///
@@ -59,11 +68,13 @@ impl Endpoint {
         })
     }
 
-    /// The NATS `CONNECT` line with this endpoint's login.
-    pub(crate) fn nats_connect(&self) -> String {
+    /// The NATS `CONNECT` line with this endpoint's login. A receiver wants no headers: the server
+    /// takes them off for it.
+    pub(crate) fn nats_connect(&self, role: NatsRole) -> String {
         let mut options = serde_json::json!({
             "verbose": false, "pedantic": false, "lang": "rust", "name": "meridian-bench",
-            "version": env!("CARGO_PKG_VERSION"), "protocol": 1, "headers": true,
+            "version": env!("CARGO_PKG_VERSION"), "protocol": 1,
+            "headers": role == NatsRole::Publisher,
         });
         if let Some(user) = &self.user {
             options["user"] = user.as_str().into();

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 
+use crate::endpoint::NatsRole;
 use crate::pace::Pacer;
 use crate::payload::{Stamp, now_ns};
 use crate::plan::{PublishPlan, Published};
@@ -40,7 +41,7 @@ impl Publisher {
         stream.set_nodelay(true).map_err(connect)?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT)).map_err(connect)?;
         let mut publisher = Self { stream };
-        let opening = format!("{}PING\r\n", endpoint.nats_connect());
+        let opening = format!("{}PING\r\n", endpoint.nats_connect(NatsRole::Publisher));
         publisher.stream.write_all(opening.as_bytes()).map_err(failed)?;
         publisher.wait_for_pong()?;
         Ok(publisher)

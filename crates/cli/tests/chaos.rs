@@ -7,11 +7,12 @@
 
 use fastrand::Rng;
 use meridian_edge::Config;
+use meridian_edge::config::{NamespaceSection, SlowClientName};
 use meridian_local::Links;
 use meridian_testkit::checker::Log;
 use meridian_testkit::{
     Door, Follower, Habit, Nemesis, Next, Outcome, Patience, ProcessMesh, ProcessMeshOptions,
-    Publisher, Run, RunReport, with_orders,
+    Publisher, Run, RunReport, durable_namespace, with_orders,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,17 @@ const SECONDS_DEFAULT: u64 = 60;
 
 const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 
-/// Two kinds of habit times each filter.
-const FOLLOWERS: usize = 16;
-const FILTERS: [&str; 4] = ["orders.>", "orders.*.s1", "orders.p0.s1", "orders.p2.>"];
+/// Those of `orders.>` are closed when they are too slow; of the others older messages give way.
+const FILTERS: [&str; 6] =
+    ["orders.>", "orders.*.s1", "orders.p0.s1", "orders.p2.>", "recent.>", "latest.>"];
+
+/// Both kinds of habit for each filter, and one more of the first.
+const FOLLOWERS: usize = 18;
 
 const PUBLISHERS: usize = 4;
-const SUBJECTS_EACH: usize = 5;
+
+/// What each publisher publishes on, by namespace.
+const SUBJECTS_EACH: [(&str, usize); 3] = [("orders", 3), ("recent", 1), ("latest", 2)];
 
 /// So slow that a debug build on a busy machine keeps up, so large that a follower that does not
 /// read fills what its edge holds for it.
@@ -45,6 +51,11 @@ fn number_from_environment(name: &str, default: u64) -> u64 {
 
 fn configure(config: &mut Config) {
     with_orders(config);
+    for (name, slow_client) in
+        [("recent", SlowClientName::DropOldest), ("latest", SlowClientName::Conflate)]
+    {
+        config.namespaces.push(NamespaceSection { slow_client, ..durable_namespace(name, "eu") });
+    }
     config.limits.commands_per_second = 1_000;
     config.limits.commands_burst = 1_000;
     // As small as it may be, so that slow readers are noticed within seconds.
@@ -73,7 +84,12 @@ async fn publisher(mesh: &ProcessMesh, index: usize) -> Publisher {
     let patience = if index == PUBLISHERS - 1 { Patience::Hasty } else { Patience::Stubborn };
     Publisher {
         name: format!("p{index}"),
-        subjects: (0..SUBJECTS_EACH).map(|number| format!("orders.p{index}.s{number}")).collect(),
+        subjects: SUBJECTS_EACH
+            .into_iter()
+            .flat_map(|(namespace, count)| {
+                (0..count).map(move |number| format!("{namespace}.p{index}.s{number}"))
+            })
+            .collect(),
         pace: PACE,
         padding_bytes: PADDING_BYTES,
         door,

@@ -60,8 +60,8 @@ pub fn is_in_any(blocks: &[AddressBlock], address: IpAddr) -> bool {
 }
 
 /// The client that the values of `X-Forwarded-For` name, in order, given that a trusted proxy sent
-/// them: the last address that is no trusted proxy. What stands before it, a client may have written
-/// itself. `None` where there is none, or one that cannot be read.
+/// them: the last address that is no trusted proxy. What stands before it, a client may have
+/// written itself. `None` where there is none, or one that cannot be read.
 #[must_use]
 pub fn forwarded_client<'a>(
     values: impl DoubleEndedIterator<Item = &'a str>,

@@ -9,6 +9,7 @@ pub mod census;
 pub mod copies;
 pub mod durable;
 pub mod flights;
+pub mod holes;
 pub mod interest;
 pub mod limit;
 pub mod memory;

@@ -4,7 +4,7 @@
 //! A message of core NATS carries nothing of the kind, so edges stamp what their clients publish,
 //! and other publishers may: [`HEADER`] holds the region and Unix time in µs.
 //!
-//! Not for: anything that must be right. The stamp is the publisher's word, by the publisher's clock.
+//! Not for: anything that must be right. The stamp is the publisher's word, by its clock.
 
 /// `Meridian-Sent: eu 1764000000123456`.
 pub const HEADER: &str = "Meridian-Sent";

@@ -51,8 +51,8 @@ impl ByteLevel {
         Self { spent: 0, drained_at_ms: now_ms as u32 }
     }
 
-    /// Spends so many bytes, or says in how many ms that can be. What is larger than the burst passes
-    /// when nothing is spent, so that no message is refused for ever.
+    /// Spends so many bytes, or says in how many ms that can be. What is larger than the burst
+    /// passes when nothing is spent, so that no message is refused for ever.
     ///
     /// # Errors
     /// The time to wait in ms.

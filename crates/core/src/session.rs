@@ -286,12 +286,8 @@ impl Session {
         moment: &Moment<'_>,
     ) -> Effect {
         let id = command.id;
-        if let Err(failure) = self.spend(moment) {
-            return Effect::Over(Limit::Commands, Item::Error(id, failure));
-        }
-        if makes_work(&command.body) && moment.pressure >= Pressure::Refuse {
-            let msg = "this edge is short of memory for slow clients";
-            return Refusal::later(Limit::Memory, msg, AFTER_PRESSURE_MS).effect(id);
+        if let Err(over) = self.take(id, makes_work(&command.body), moment) {
+            return over;
         }
         let decided: Result<Effect, Refusal> = match command.body {
             Body::Heartbeat => Ok(Effect::Nothing),
@@ -331,11 +327,28 @@ impl Session {
         interest: &Interest<K>,
         moment: &Moment<'_>,
     ) -> Effect {
-        if let Err(failure) = self.spend(moment) {
-            return Effect::Over(Limit::Commands, Item::Error(id, failure));
+        if let Err(over) = self.take(id, true, moment) {
+            return over;
         }
         let decided = self.on_subscribe(id, body, Some(offered), interest, moment);
         decided.unwrap_or_else(|refusal| refusal.effect(id))
+    }
+
+    /// Takes a command from the budget, and looks whether there is memory for what it makes.
+    fn take(
+        &mut self,
+        id: Option<u32>,
+        makes_work: bool,
+        moment: &Moment<'_>,
+    ) -> Result<(), Effect> {
+        if let Err(failure) = self.spend(moment) {
+            return Err(Effect::Over(Limit::Commands, Item::Error(id, failure)));
+        }
+        if makes_work && moment.pressure >= Pressure::Refuse {
+            let msg = "this edge is short of memory for slow clients";
+            return Err(Refusal::later(Limit::Memory, msg, AFTER_PRESSURE_MS).effect(id));
+        }
+        Ok(())
     }
 
     /// Whether what the client sends is to be followed, by its token.

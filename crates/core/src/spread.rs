@@ -14,8 +14,8 @@ pub fn due_in_window(total: usize, elapsed_ms: u64, window_ms: u64) -> usize {
     due as usize
 }
 
-/// Evenly at a rate of so many in a thousand seconds: how many are due after `elapsed_ms`, the first
-/// at once.
+/// Evenly at a rate of so many in a thousand seconds: how many are due after `elapsed_ms`, the
+/// first at once.
 #[must_use]
 pub fn due_at_rate(per_1000_s: u64, elapsed_ms: u64) -> usize {
     let due = u128::from(per_1000_s) * u128::from(elapsed_ms) / 1_000_000 + 1;

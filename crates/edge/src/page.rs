@@ -1,5 +1,5 @@
-//! The files that the public listener serves beside the transports: the demo page and what it
-//! loads, if the configuration says so. `page/assets.rs` has the list.
+//! The files that the public listener serves beside the transports: the client for browsers, and
+//! the demo page with what it loads, if the configuration says so. `page/assets.rs` has the list.
 
 mod assets;
 
@@ -25,7 +25,6 @@ const ASK_AGAIN: &str = "no-cache";
 
 /// What the public listener serves beside the transports. Immutable, shared by all shards.
 pub(crate) struct Page {
-    /// Empty when the page is off.
     files: Vec<Asset>,
     content_security_policy: HeaderValue,
 }
@@ -45,19 +44,12 @@ impl Page {
         let policy = content_security_policy(config);
         let content_security_policy = HeaderValue::from_str(&policy)
             .unwrap_or_else(|_| HeaderValue::from_static(CONTENT_SECURITY_POLICY));
-        if !demo.page {
-            return Self { files: Vec::new(), content_security_policy };
+        let mut files = assets::all(demo.page);
+        if demo.page {
+            let told = Told { here: &config.edge.region, demo };
+            let body = serde_json::to_vec(&told).expect("names and URLs serialize").into();
+            files.push(Asset::without_hash("/demo/mesh.json", assets::JSON, body));
         }
-        let mut files = assets::all();
-        let told = Told { here: &config.edge.region, demo };
-        let body: Bytes = serde_json::to_vec(&told).expect("names and URLs serialize").into();
-        files.push(Asset {
-            path: "/demo/mesh.json".into(),
-            plain_path: None,
-            content_type: "application/json",
-            etag: format!("\"{}\"", assets::hash(&body)),
-            body,
-        });
         Self { files, content_security_policy }
     }
 
@@ -83,7 +75,7 @@ impl Page {
         headers.insert(header::ETAG, etag);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if file.plain_path.is_some() {
+        if file.path.starts_with(assets::ROOT) {
             // The same bytes for everybody and no credentials: pages elsewhere may load them, and
             // a CDN need not keep one for each origin.
             let all = HeaderValue::from_static("*");

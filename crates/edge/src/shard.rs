@@ -56,6 +56,7 @@ use durable::{Durables, Histories};
 use fanout::Batch;
 use forward::Forwards;
 use http::{Origins, Ways};
+use meridian_core::holes::Hole;
 use meridian_core::policy::Tenants;
 use meridian_core::rate::TokenBucket;
 use meridian_core::requests::Requests;
@@ -137,6 +138,9 @@ pub(crate) struct Shard {
     pub(crate) kept_bytes: Cell<usize>,
     /// Epochs of the region's copies that exist, by stream name, as last ordered.
     pub(crate) epochs: RefCell<BTreeMap<String, String>>,
+    /// What they skipped last, and up to where they were purged, as last ordered.
+    pub(crate) holes: RefCell<BTreeMap<String, Hole>>,
+    pub(crate) purged: RefCell<BTreeMap<String, u64>>,
     pub(crate) batch: RefCell<Batch>,
     pub(crate) wheel: RefCell<Wheel<Due>>,
     pub(crate) scratch: RefCell<Box<[u8]>>,
@@ -262,6 +266,8 @@ impl Shard {
             replays: Semaphore::new(REPLAYS_MAX),
             kept_bytes: Cell::new(0),
             epochs: RefCell::default(),
+            holes: RefCell::default(),
+            purged: RefCell::default(),
             batch: RefCell::default(),
             wheel: RefCell::new(Wheel::new(0)),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into()),

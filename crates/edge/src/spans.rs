@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::shard::SpanBatches;
 use futures_util::StreamExt;
 use meridian_core::trace::{Hops, ServerEvent};
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlOptions, subjects};
 use meridian_proto::trace::SpanRecord;
-use meridian_telemetry::trace::{Ended, Exporter, bridge};
+use meridian_telemetry::trace::{Exporter, bridge};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -46,13 +46,10 @@ pub(crate) fn channel(config: &Config) -> Option<(SpanBatches, Spans)> {
 /// Runs until every shard has ended and what they left is on its way.
 pub(crate) async fn run(config: Arc<Config>, mut spans: Spans) {
     let exporter = config.tracing.settings().map(|to| Exporter::start(&to, &config.origin()));
-    let (exporter, ended) = match exporter.transpose() {
-        Ok(started) => started.unzip(),
-        Err(error) => {
-            warn!(%error, "spans are not exported");
-            (None, None)
-        }
-    };
+    let exporter = exporter.transpose().unwrap_or_else(|error| {
+        warn!(%error, "spans are not exported");
+        None
+    });
     if let Some(exporter) = &exporter {
         bridge::connect(exporter);
     }
@@ -68,7 +65,7 @@ pub(crate) async fn run(config: Arc<Config>, mut spans: Spans) {
     while let Some(batch) = spans.batches.recv().await {
         outlet.take(batch).await;
     }
-    outlet.close(ended).await;
+    outlet.close().await;
 }
 
 /// Waits for the task's end, for a little while.
@@ -84,10 +81,8 @@ async fn converse(
     spans: &mut Spans,
     outlet: &mut Outlet,
 ) -> Result<(), meridian_nats::Error> {
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
     let control = Control::connect(ControlOptions {
-        servers: servers?,
+        servers: config.nats_servers()?,
         name: format!("meridian edge {} tracing", config.edge.id),
         edge_id: config.edge.id.clone(),
     })
@@ -171,17 +166,14 @@ impl Outlet {
         }
     }
 
-    async fn close(self, ended: Option<Ended>) {
-        if let Some(control) = self.control {
-            control.drain().await;
-        }
+    /// Lets the last spans out, within the time that `finish` gives.
+    async fn close(self) {
         if let Some(exporter) = &self.exporter {
+            exporter.flush().await;
             debug!(counts = ?exporter.counts(), "spans");
         }
-        drop(self.exporter);
-        if let Some(ended) = ended {
-            // The bridge may hold the queue open; what was queued leaves within the linger.
-            let _ = timeout(FINISH / 2, ended).await;
+        if let Some(control) = self.control {
+            control.drain().await;
         }
     }
 }

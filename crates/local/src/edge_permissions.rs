@@ -10,7 +10,7 @@ pub struct EdgeSpace {
     pub pattern: String,
     /// The home stream of a durable namespace, such as `ORDERS_1`.
     pub stream: Option<String>,
-    /// Whether clients may publish or send requests there.
+    /// Whether clients may publish or send requests there, or the edge itself does.
     pub publish: bool,
 }
 
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn an_edge_without_namespaces_has_none_of_their_lines() {
         let text = edge_permissions("eu-1", "eu", &[]);
-        assert!(!text.contains("GET.ORDERS") && !text.contains("_mrd.reg"), "{text}");
+        assert!(!text.contains("STREAM.INFO") && !text.contains("_mrd.reg"), "{text}");
         assert!(text.contains("_mrd.hb.eu"), "{text}");
     }
 }

@@ -28,6 +28,23 @@ pub const AUTH_CONNECT: &str = "_mrd.auth.connect";
 /// Where it is asked whether a client may subscribe.
 pub const AUTH_SUBSCRIBE: &str = "_mrd.auth.subscribe";
 
+/// What was purged, of any stream.
+pub const PURGES: &str = "_mrd.purged.*";
+
+const PURGE_PREFIX: &str = "_mrd.purged.";
+
+/// Where a purge tells edges up to which sequence of a stream they must show nothing any more but
+/// what the stream itself still shows. A stream's name is one subject token.
+pub fn purged(stream: &str) -> String {
+    format!("{PURGE_PREFIX}{stream}")
+}
+
+/// Which stream was purged; None for any other subject.
+pub fn purged_stream(subject: &str) -> Option<&str> {
+    let stream = subject.strip_prefix(PURGE_PREFIX)?;
+    (!stream.is_empty() && !stream.contains('.')).then_some(stream)
+}
+
 /// The only subject of a stream that must take nothing any more. Nobody publishes on it.
 pub fn retired(stream: &str) -> String {
     format!("{INTERNAL_ROOT}.retired.{stream}")
@@ -76,13 +93,22 @@ mod tests {
     }
 
     #[test]
+    fn a_purge_names_its_stream() {
+        assert_eq!(purged_stream(&purged("ORDERS_1_us")), Some("ORDERS_1_us"));
+        for other in ["_mrd.purged", "_mrd.purged.", "_mrd.purged.a.b", "_mrd.hb.eu"] {
+            assert_eq!(purged_stream(other), None, "{other}");
+        }
+    }
+
+    #[test]
     fn every_internal_subject_begins_with_the_root() {
         let (retired, commands) = (retired("ORDERS_1"), edge_commands("e", 0));
         let (edge, region) = (edge_orders("e"), region_orders("eu"));
         for subject in [&edge, &region] {
             assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
         }
-        for subject in [HEARTBEATS, HEARTBEAT_PREFIX, &heartbeat("eu"), &retired, &commands] {
+        let purged = purged("ORDERS_1");
+        for subject in [HEARTBEATS, PURGES, &heartbeat("eu"), &retired, &commands, &purged] {
             assert_eq!(subject.split('.').next(), Some(INTERNAL_ROOT));
         }
     }

@@ -1,6 +1,6 @@
 //! Metrics: what is measured, where a thread keeps it, and how it leaves the process.
 //!
-//! [`instruments`] is the one list. Whoever measures owns [`Cells`] (a shard, plain cells) or writes
+//! [`instruments`] is the one list. Whoever measures owns [`Cells`] (a shard) or writes
 //! [`Published`] numbers (the control plane); a [`Snapshot`] of all of them becomes Prometheus text
 //! ([`prometheus::text`]) or OTLP ([`otlp::Exporter`]), so the two cannot differ.
 //!

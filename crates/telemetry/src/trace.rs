@@ -8,4 +8,4 @@ pub mod bridge;
 mod data;
 mod export;
 
-pub use export::{Ended, ExportError, Exporter, ExporterCounts, Origin, Protocol, Settings};
+pub use export::{ExportError, Exporter, ExporterCounts, Origin, Protocol, Settings};

@@ -9,6 +9,7 @@ pub mod checker;
 mod curl;
 mod durable;
 mod follower;
+pub mod hostile;
 mod liar;
 mod mesh;
 mod nemesis;

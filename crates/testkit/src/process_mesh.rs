@@ -2,7 +2,7 @@
 //! Not for tests that look into an edge: those take `TestMesh`, whose edges run in the test.
 
 use crate::durable::make_streams;
-use crate::running_edge::config_for;
+use crate::running_edge::{config_for, http_get};
 use meridian_edge::Config;
 use meridian_local::{
     APP_USER, EdgeProcess, EdgeUsers, Link, LinkHandle, Links, MeshPorts, NatsWebSocket, Region,
@@ -41,6 +41,19 @@ struct EdgesOfRegion {
 }
 
 impl ProcessMesh {
+    /// One region with one edge, for what an edge's memory or its end is looked at for.
+    pub async fn one_edge(program: &str, configure: fn(&mut Config)) -> Self {
+        Self::start(ProcessMeshOptions {
+            program: program.into(),
+            regions: vec!["eu".into()],
+            edges_per_region: 1,
+            links: Links::Direct,
+            edge_links: Links::Direct,
+            configure,
+        })
+        .await
+    }
+
     /// Starts servers, streams and edges, and waits until all are ready.
     pub async fn start(options: ProcessMeshOptions) -> Self {
         let state = TempDir::new().unwrap();
@@ -85,6 +98,25 @@ impl ProcessMesh {
     pub fn edge_mut(&mut self, region: &str, edge: usize) -> &mut EdgeProcess {
         let index = self.index(region);
         &mut self.regions[index].edges[edge]
+    }
+
+    /// Where clients of an edge connect.
+    pub fn public(&self, region: &str, edge: usize) -> SocketAddr {
+        loopback(self.nats.region(region).unwrap().ports().edges[edge].public)
+    }
+
+    /// Bytes of an edge's process that are in memory.
+    pub fn resident_bytes(&self, region: &str, edge: usize) -> u64 {
+        let pid = self.regions[self.index(region)].edges[edge].pid().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
+    /// What an edge's `/stats` says.
+    pub async fn stats(&self, region: &str, edge: usize) -> serde_json::Value {
+        let admin = self.nats.region(region).unwrap().ports().edges[edge].admin;
+        serde_json::from_str(&http_get(loopback(admin), "/stats").await.1).unwrap()
     }
 
     /// The link between a region's edges and their server.

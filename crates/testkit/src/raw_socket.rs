@@ -208,6 +208,12 @@ impl RawSocket {
         }
     }
 
+    /// Takes at most so many bytes and looks at none: a client that reads slowly. 0 at the end.
+    pub async fn sip(&mut self, bytes_max: usize) -> usize {
+        let mut taken = vec![0; bytes_max];
+        self.stream.read(&mut taken).await.unwrap_or_default()
+    }
+
     async fn fill(&mut self) -> bool {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk).await {

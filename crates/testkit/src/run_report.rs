@@ -100,6 +100,7 @@ impl RunReport {
     pub fn to_table(&self) -> String {
         let mut text = String::new();
         let figures = [
+            ("faults injected", self.faults.values().map(|fault| fault.count).sum()),
             ("subscribers", self.subscribers),
             ("published", self.published),
             ("acknowledged", self.acknowledged),

@@ -1,6 +1,6 @@
-//! The Autobahn test suite's fuzzing client against an edge that sends messages back: framing, pings,
-//! reserved bits, opcodes, fragmentation, UTF-8, closes. Run by `make autobahn`, which installs the
-//! suite; it needs Python 2.7.
+//! The Autobahn test suite's fuzzing client against an edge that sends messages back: framing,
+//! pings, reserved bits, opcodes, fragmentation, UTF-8, closes. Run by `make autobahn`, which
+//! installs the suite; it needs Python 2.7.
 
 #![allow(clippy::unwrap_used)]
 

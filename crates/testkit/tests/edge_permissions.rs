@@ -16,6 +16,31 @@ use meridian_testkit::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// What a thief might want to publish on.
+const NOT_TO_PUBLISH: [&str; 21] = [
+    "$JS.API.STREAM.DELETE.ORDERS_1",
+    "$JS.API.STREAM.PURGE.ORDERS_1",
+    "$JS.API.STREAM.UPDATE.ORDERS_1",
+    "$JS.API.STREAM.CREATE.X",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.OTHER_1",
+    "$JS.API.DIRECT.GET.OTHER_1",
+    "$JS.API.CONSUMER.CREATE.ORDERS_1",
+    "$JS.API.META.LEADER.STEPDOWN",
+    "$SYS.REQ.SERVER.PING",
+    "$KV.x.y",
+    "_mrd.reg.eu.orders.a",
+    "_mrd.reg.us.orders.a",
+    "_mrd.hb.us",
+    "_mrd.ops.us",
+    "_mrd.edge.us-1.op",
+    "_mrd.edge.eu-1.op",
+    "_mrd.auth.x",
+    "_INBOX_us-1.0.x",
+    "quiet.a",
+    "other.a",
+];
+
 /// What the edges' configuration declares, as NATS permissions see it.
 fn spaces() -> Vec<EdgeSpace> {
     let space = |pattern: &str, stream: Option<&str>, publish| EdgeSpace {
@@ -45,6 +70,37 @@ fn violations(mesh: &TestMesh, region: &str) -> Vec<String> {
     let log = mesh.nats.region(region).unwrap().directory().join("nats.log");
     let log = std::fs::read_to_string(log).unwrap();
     log.lines().filter(|line| line.contains("Violation")).map(String::from).collect()
+}
+
+async fn edges_reach_each_other_and_operators_reach_edges(mesh: &TestMesh) {
+    // Commands for a stream that another edge holds, and the answer back.
+    let url = |region: &str, path: &str| format!("http://{}{path}", mesh.edge(region).public());
+    let connect = r#"{"id":1,"connect":{}}"#;
+    let mut stream = LineStream::start(&["-d", connect, &url("eu", "/v1/stream")]);
+    let hello: Value = serde_json::from_str(&stream.next().await.unwrap()).unwrap();
+    let session = hello["session"]["id"].as_str().unwrap();
+    let body = format!(
+        "{{\"session\":\"{session}\",\"seq\":1}}\n{{\"id\":2,\"subscribe\":{{\"f\":\"demo.z\"}}}}"
+    );
+    assert_eq!(curl(&["-d", &body, &url("us", "/v1/cmd")]).await.status, 204);
+
+    // What operators ask.
+    let control = Control::connect(ControlOptions {
+        servers: vec![mesh.nats.region("us").unwrap().nats_url().parse().unwrap()],
+        name: "operator".into(),
+        edge_id: "operator".into(),
+    })
+    .await
+    .unwrap();
+    let who = Bytes::from(serde_json::to_vec(&Order::Who {}).unwrap());
+    for subject in [subjects::edge_orders("eu-1"), subjects::region_orders("eu")] {
+        eventually("the edge answers operators", async || {
+            let subjects = [subject.clone()];
+            let patience = Duration::from_millis(300);
+            control.ask_all(&subjects, who.clone(), patience).await.unwrap().len() == 1
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -95,34 +151,7 @@ async fn an_edge_can_do_all_that_it_promises_and_is_refused_nothing() {
     let mut last = mesh.client("us").await.subscribe("orders.>", options).await.unwrap();
     assert_eq!(text_of(&next_message(&mut last).await), "1");
 
-    // Commands for a stream that another edge holds, and the answer back.
-    let url = |region: &str, path: &str| format!("http://{}{path}", mesh.edge(region).public());
-    let connect = r#"{"id":1,"connect":{}}"#;
-    let mut stream = LineStream::start(&["-d", connect, &url("eu", "/v1/stream")]);
-    let hello: Value = serde_json::from_str(&stream.next().await.unwrap()).unwrap();
-    let session = hello["session"]["id"].as_str().unwrap();
-    let body = format!(
-        "{{\"session\":\"{session}\",\"seq\":1}}\n{{\"id\":2,\"subscribe\":{{\"f\":\"demo.z\"}}}}"
-    );
-    assert_eq!(curl(&["-d", &body, &url("us", "/v1/cmd")]).await.status, 204);
-
-    // What operators ask.
-    let control = Control::connect(ControlOptions {
-        servers: vec![mesh.nats.region("us").unwrap().nats_url().parse().unwrap()],
-        name: "operator".into(),
-        edge_id: "operator".into(),
-    })
-    .await
-    .unwrap();
-    let who = Bytes::from(serde_json::to_vec(&Order::Who {}).unwrap());
-    for subject in [subjects::edge_orders("eu-1"), subjects::region_orders("eu")] {
-        eventually("the edge answers operators", async || {
-            let subjects = [subject.clone()];
-            let patience = Duration::from_millis(300);
-            control.ask_all(&subjects, who.clone(), patience).await.unwrap().len() == 1
-        })
-        .await;
-    }
+    edges_reach_each_other_and_operators_reach_edges(&mesh).await;
     for region in ["eu", "us"] {
         let edge = mesh.edge(region);
         eventually("both regions are well", async || edge.stats().await["degraded"] == json!([]))
@@ -143,29 +172,7 @@ async fn a_stolen_edge_credential_opens_nothing_else() {
     round_trip(&app).await;
     let address = mesh.nats.region("eu").unwrap().nats_address();
     let mut thief = RawNats::connect_as(address, ("eu-1", EDGE_USER.1)).await;
-    for subject in [
-        "$JS.API.STREAM.DELETE.ORDERS_1",
-        "$JS.API.STREAM.PURGE.ORDERS_1",
-        "$JS.API.STREAM.UPDATE.ORDERS_1",
-        "$JS.API.STREAM.CREATE.X",
-        "$JS.API.STREAM.LIST",
-        "$JS.API.STREAM.INFO.OTHER_1",
-        "$JS.API.DIRECT.GET.OTHER_1",
-        "$JS.API.CONSUMER.CREATE.ORDERS_1",
-        "$JS.API.META.LEADER.STEPDOWN",
-        "$SYS.REQ.SERVER.PING",
-        "$KV.x.y",
-        "_mrd.reg.eu.orders.a",
-        "_mrd.reg.us.orders.a",
-        "_mrd.hb.us",
-        "_mrd.ops.us",
-        "_mrd.edge.us-1.op",
-        "_mrd.edge.eu-1.op",
-        "_mrd.auth.x",
-        "_INBOX_us-1.0.x",
-        "quiet.a",
-        "other.a",
-    ] {
+    for subject in NOT_TO_PUBLISH {
         let refusal = thief.refusal(&format!("PUB {subject} 2\r\n{{}}")).await;
         let refusal = refusal.unwrap_or_else(|| panic!("it may publish on {subject}"));
         assert!(refusal.contains("Permissions Violation for Publish"), "{subject}: {refusal}");

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use meridian_testkit::{RunningEdge, config_for, curl};
+use std::collections::BTreeMap;
+
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// An edge that needs no NATS for what is asked of it.
 fn edge_with_page() -> RunningEdge {
@@ -67,7 +70,28 @@ async fn a_known_entity_tag_gets_304_and_head_gets_no_body() {
 }
 
 #[tokio::test]
-async fn nothing_is_served_while_the_page_is_off() {
+async fn every_edge_serves_the_client_and_says_under_which_name_it_may_be_kept() {
+    let edge = RunningEdge::start_unready(config_for("eu-1", "eu", &[], "nats://127.0.0.1:9"));
+    let at = |path: &str| format!("http://{}{path}", edge.public());
+    let names = curl(&[&at("/assets/names.json")]).await;
+    assert_eq!((names.status, names.header("cache-control")), (200, "no-cache"));
+    assert_eq!(names.header("access-control-allow-origin"), "*");
+    let names: BTreeMap<String, String> = serde_json::from_str(&names.body).unwrap();
+    for (name, word) in [("client.js", "connectShared"), ("worker.js", "onconnect")] {
+        let kept = curl(&[&at(&names[name])]).await;
+        assert_eq!((kept.status, kept.header("content-type")), (200, JAVASCRIPT), "{name}");
+        assert_eq!(kept.header("cache-control"), "public, max-age=31536000, immutable");
+        assert_eq!(kept.header("access-control-allow-origin"), "*");
+        assert!(names[name].contains(kept.header("etag").trim_matches('"')), "{}", names[name]);
+        assert!(kept.body.contains(word), "{name} holds what it should");
+        let plain = curl(&[&at(&format!("/assets/{name}"))]).await;
+        assert_eq!(plain.header("cache-control"), "no-cache");
+        assert_eq!(plain.body, kept.body);
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_the_demo_is_served_while_the_page_is_off() {
     let config = config_for("eu-1", "eu", &[], "nats://127.0.0.1:9");
     let edge = RunningEdge::start_unready(config);
     for path in ["/", "/assets/demo.js", "/demo/mesh.json"] {

@@ -44,21 +44,34 @@ export class Card {
       this.kill.classList.add("danger");
       buttons.append(this.kill);
     }
-    const card = element("li", "card", element("h3", "", name), this.status, this.processes, buttons);
+    const card = element(
+      "li",
+      "card",
+      element("h3", "", name),
+      this.status,
+      this.processes,
+      buttons,
+    );
     card.dataset["region"] = name;
     byId("regions").append(card);
   }
 
   show({ isHere, isOpen, latency, state }: RegionView): void {
     const isDown = state ? !isWhole(state) && (state.killed || !isOpen) : !isOpen;
-    const word = isDown ? (state?.killed ? "killed" : "not reachable") : isHere ? "you are here" : "up";
+    const word = isDown
+      ? state?.killed
+        ? "killed"
+        : "not reachable"
+      : isHere
+        ? "you are here"
+        : "up";
     this.status.className = `status ${isDown ? "down" : isHere ? "here" : "open"}`;
     say(this.status, isDown ? word : `${word} · ${latency}`);
     if (state) {
       const all = state.edges.length + 1;
       const edges = state.edges.map(({ id, pid }) => `${id} ${pid ?? "–"}`);
-      const text = `${running(state)} of ${all} processes: nats-server ${state.nats_pid ?? "–"}, ${edges.join(", ")}`;
-      say(this.processes, text);
+      const pids = [`nats-server ${state.nats_pid ?? "–"}`, ...edges].join(", ");
+      say(this.processes, `${running(state)} of ${all} processes: ${pids}`);
     }
     this.setOrder(state?.killed ? "revive" : "kill");
     // Not disabled: a button that goes away under the finger loses the keyboard's place.
@@ -81,7 +94,12 @@ export class Card {
     say(said, order === "kill" ? `Killing ${name}…` : `Reviving ${name}…`);
     try {
       await send(this.region, order);
-      say(said, order === "kill" ? `${name} is killed: all its processes are gone.` : `${name} is starting again.`);
+      say(
+        said,
+        order === "kill"
+          ? `${name} is killed: all its processes are gone.`
+          : `${name} is starting again.`,
+      );
     } catch (error) {
       say(said, `That did not work: ${error instanceof Error ? error.message : error}.`);
     }

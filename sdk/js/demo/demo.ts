@@ -48,10 +48,13 @@ class Demo {
   constructor(private readonly told: Told) {
     const { regions, control, rtt_ms } = told;
     // Several pages may be open: each listens to itself.
-    const page = [...crypto.getRandomValues(new Uint8Array(4))].map((byte) => byte.toString(36)).join("");
+    const page = [...crypto.getRandomValues(new Uint8Array(4))]
+      .map((byte) => byte.toString(36))
+      .join("");
     this.map = new WorldMap(byId("map"), regions, rtt_ms);
     this.probes = regions.map((region) => {
-      const arrived = (from: string, latency_ms: number): void => this.measure(from, region.name, latency_ms);
+      const arrived = (from: string, latency_ms: number): void =>
+        this.measure(from, region.name, latency_ms);
       return new Probe(region, `demo.pulse.${page}`, arrived, () => this.show());
     });
     this.orders = new Orders(`orders.demo.${page}`, this.probes, (from, latency_ms) => {
@@ -61,7 +64,11 @@ class Demo {
       () => this.publisher?.showCommands(),
       () => this.map.pulse(this.region.name, this.region.name),
     );
-    this.publisher = new Publisher(() => this.mesh, () => this.region, () => this.playground.filter);
+    this.publisher = new Publisher(
+      () => this.mesh,
+      () => this.region,
+      () => this.playground.filter,
+    );
     if (control) this.control = new Control(control, (states) => this.take(states));
     const order = this.control && ((to: Region, what: Order) => this.order(to, what));
     for (const region of regions) {
@@ -143,7 +150,12 @@ class Demo {
       this.cards.get(name)?.show({ isHere, isOpen: probe.isOpen, latency, state: known });
       this.map.mark(name, isHere ? "here" : probe.isOpen ? "open" : "down");
     }
-    say(byId("connection"), state === "open" ? `Connected to ${edge?.node} in ${edge?.region}` : "Looking for another edge…");
+    say(
+      byId("connection"),
+      state === "open"
+        ? `Connected to ${edge?.node} in ${edge?.region}`
+        : "Looking for another edge…",
+    );
     say(byId("published-count"), String(ledger.published));
     say(byId("received-count"), String(ledger.received));
     say(byId("p50"), inMs(this.all.quantile(0.5)));
@@ -157,7 +169,8 @@ class Demo {
       ledger.repeated && `${ledger.repeated} came twice`,
       ledger.told && `${ledger.told} told as a gap`,
       state === "open" && !orders.isLive && "reading up from this region's copy, which is behind",
-      orders.waiting > WAITING_SHOWN && `${orders.waiting} wait for their home region ${told.regions[0]?.name}`,
+      orders.waiting > WAITING_SHOWN &&
+        `${orders.waiting} wait for their home region ${told.regions[0]?.name}`,
     ];
     say(byId("more"), more.filter(Boolean).join(", "));
   }

@@ -86,7 +86,10 @@ export class WorldMap {
     }
     if (this.pulses.size >= PULSES_MAX || this.isCalm.matches || document.hidden) return;
     const at: Attributes = arc ? { r: 6 } : { cx: start.x, cy: start.y };
-    const dot = this.add(this.layer, "circle", { class: `${arc ? "pulse" : "ring"} ${colour}`, ...at });
+    const dot = this.add(this.layer, "circle", {
+      class: `${arc ? "pulse" : "ring"} ${colour}`,
+      ...at,
+    });
     const curve = arc && curveBetween(start, end);
     if (!this.pulses.size) requestAnimationFrame((now) => this.step(now));
     this.pulses.add({ dot, curve, began: performance.now() });

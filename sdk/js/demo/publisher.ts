@@ -3,7 +3,7 @@
 import { type Mesh, MeshError } from "../src/index.ts";
 import { mistake } from "./filter.ts";
 import { byId, onSubmit, say } from "./page.ts";
-import { listenLine, publishLine } from "./shell.ts";
+import { listenLine, meridianLine, natsLine } from "./shell.ts";
 import type { Region } from "./told.ts";
 
 export class Publisher {
@@ -27,14 +27,20 @@ export class Publisher {
 
   showCommands(): void {
     const region = this.region();
-    say(byId("nats-line"), publishLine(region, this.subject.value.trim(), this.payload.value));
+    const words = [this.subject.value.trim(), this.payload.value] as const;
+    const nats = natsLine(region, ...words);
+    byId("nats-line").parentElement!.hidden = nats === undefined;
+    say(byId("nats-line"), nats ?? "");
+    say(byId("meridian-line"), meridianLine(region, ...words));
     say(byId("curl-line"), listenLine(region, this.filter()));
   }
 
   private async publish(): Promise<void> {
     const subject = this.subject.value.trim();
     const said = byId("published");
-    const wrong = mistake(subject) ?? (/[*>]/.test(subject) ? "Publish to one subject: no wildcards." : undefined);
+    const wrong =
+      mistake(subject) ??
+      (/[*>]/.test(subject) ? "Publish to one subject: no wildcards." : undefined);
     this.subject.setAttribute("aria-invalid", String(wrong !== undefined));
     if (wrong) return say(said, wrong);
     say(said, "");
@@ -42,7 +48,12 @@ export class Publisher {
       const mesh = this.mesh();
       const { ack, stream, q } = await mesh.publish(subject, read(this.payload.value));
       const where = mesh.edge?.region ?? "the region";
-      say(said, ack === "stream" ? `Stored in ${stream} as number ${q}.` : `Taken by the NATS server of ${where}.`);
+      say(
+        said,
+        ack === "stream"
+          ? `Stored in ${stream} as number ${q}.`
+          : `Taken by the NATS server of ${where}.`,
+      );
     } catch (error) {
       const { message, hint } = error as MeshError;
       say(said, `Not published: ${message}${hint ? ` (${hint})` : ""}.`);

@@ -7,11 +7,16 @@ export function quoted(text: string): string {
   return /^[\w.:/=@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** Publishes what the page shows, with any NATS client. */
-export function publishLine(region: Region, subject: string, payload: string): string {
-  const words = `pub ${quoted(subject)} ${quoted(payload)}`;
-  if (!region.nats) return `meridian ${words} --url ${region.ws}`;
-  return `nats --server ${region.nats} ${words}`;
+/** Publishes what the page shows, as any service does; none where nobody may know the server. */
+export function natsLine(region: Region, subject: string, payload: string): string | undefined {
+  if (!region.nats) return undefined;
+  return `nats --server ${quoted(region.nats)} pub ${quoted(subject)} ${quoted(payload)}`;
+}
+
+/** The same as a client of the edge. */
+export function meridianLine(region: Region, subject: string, payload: string): string {
+  // A payload that begins with a dash is no option.
+  return `meridian pub --url ${quoted(region.ws)} -- ${quoted(subject)} ${quoted(payload)}`;
 }
 
 /** Listens to what the page shows, with nothing but HTTP. */

@@ -74,12 +74,17 @@ export class Waterfall {
     this.mesh = mesh;
     // A mesh that publishes no spans has no such namespace: then there is nothing to show.
     const onError = (): void => byId("trace-section").setAttribute("hidden", "");
-    mesh.subscribe("traces.*", { onMessage: (message) => this.take(message.json() as Span), onError });
+    mesh.subscribe("traces.*", {
+      onMessage: (message) => this.take(message.json() as Span),
+      onError,
+    });
   }
 
   private async publish(): Promise<void> {
     const hex = (bytes: number): string =>
-      [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      [...crypto.getRandomValues(new Uint8Array(bytes))]
+        .map((byte) => byte.toString(16).padStart(2, "0"))
+        .join("");
     const trace = hex(16);
     this.parent = `00-${trace}-${hex(8)}-01`;
     const published = this.mesh!.publish(TRACED, { traced: true });
@@ -118,7 +123,8 @@ export class Waterfall {
     spans.push(span);
     const subject = span.attributes.find(([name]) => name === "messaging.destination.name")?.[1];
     const option = [...this.choice.options].find(({ value }) => value === span.trace_id);
-    if (option && subject) option.textContent = `${subject} · ${span.trace_id.slice(0, 8)} · ${spans.length} steps`;
+    if (option && subject)
+      option.textContent = `${subject} · ${span.trace_id.slice(0, 8)} · ${spans.length} steps`;
     if (this.choice.value === span.trace_id) this.show();
   }
 
@@ -128,8 +134,10 @@ export class Waterfall {
     const whole_ms = Math.max(...rows.map((row) => row.from_ms + row.took_ms), 0.001);
     this.picture.replaceChildren(...rows.map((row) => line(row, whole_ms)));
     const slowest = rows.filter(({ depth }) => depth).sort((a, b) => b.took_ms - a.took_ms)[0];
-    const said = slowest && `${whole_ms.toFixed(2)} ms in all; the longest step: ${slowest.span.name}, ${slowest.took_ms.toFixed(2)} ms.`;
-    say(byId("longest"), said ?? "");
+    if (!slowest) return say(byId("longest"), "");
+    const { span, took_ms } = slowest;
+    const longest = `the longest step: ${span.name}, ${took_ms.toFixed(2)} ms.`;
+    say(byId("longest"), `${whole_ms.toFixed(2)} ms in all; ${longest}`);
   }
 }
 

@@ -30,28 +30,41 @@ export interface Region {
 
 export interface Development {
   regions: Region[];
+  /** Where each region keeps its files: `<state>/<region>/<edge>.toml`. */
+  state: string;
   stop(): Promise<void>;
 }
 
-export async function develop(args: string[] = []): Promise<Development> {
+/** The program, as `cargo build` leaves it. */
+export const BINARY =
+  process.env["MERIDIAN"] ?? `${process.env["CARGO_TARGET_DIR"] ?? "../../target"}/debug/meridian`;
+
+/** `settings` are keys of an edge's configuration, as the environment spells them. */
+export async function develop(
+  args: string[] = [],
+  settings: Record<string, string> = {},
+): Promise<Development> {
+  const env = { ...process.env, ...settings };
   const state = mkdtempSync(`${tmpdir()}/meridian-`);
-  const binary = process.env["MERIDIAN"] ?? `${process.env["CARGO_TARGET_DIR"] ?? "../../target"}/debug/meridian`;
   for (let attempt = 0; attempt < 3; attempt++) {
     const port = await freePorts(3);
     const child = spawn(
-      binary,
+      BINARY,
       ["dev", "--json", "--state-dir", state, "--base-port", String(port), ...args],
-      { stdio: ["ignore", "pipe", "pipe"] },
+      { stdio: ["ignore", "pipe", "pipe"], env },
     );
     const told: string[] = [];
     createInterface(child.stderr).on("line", (line) => told.push(line));
     const line = await firstLine(child);
-    const stop = (): Promise<void> => stopped(child).then(() => rmSync(state, { recursive: true, force: true }));
-    if (line) return { regions: JSON.parse(line).regions, stop };
+    const stop = async (): Promise<void> => {
+      await stopped(child);
+      rmSync(state, { recursive: true, force: true });
+    };
+    if (line) return { regions: JSON.parse(line).regions, state, stop };
     await stop();
     console.error(told.join("\n"));
   }
-  throw new Error(`${binary} dev does not start: build it with cargo build -p meridian-cli`);
+  throw new Error(`${BINARY} dev does not start: build it with cargo build -p meridian-cli`);
 }
 
 function firstLine(child: ChildProcess): Promise<string | undefined> {
@@ -76,7 +89,10 @@ function stopped(child: ChildProcess): Promise<void> {
 async function freePorts(regions: number): Promise<number> {
   for (;;) {
     const first = 20_000 + PORTS * Math.floor(Math.random() * 100);
-    const wanted = Array.from({ length: regions * 20 }, (_, at) => first + PORTS * Math.floor(at / 20) + (at % 20));
+    const wanted = Array.from(
+      { length: regions * 20 },
+      (_, at) => first + PORTS * Math.floor(at / 20) + (at % 20),
+    );
     const free = await Promise.all(wanted.map(isFree));
     if (free.every(Boolean)) return first;
   }

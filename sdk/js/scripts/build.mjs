@@ -5,7 +5,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
-const ENTRIES = ["index", "pb", "fallback", "shared", "react", "trace"];
+const ENTRIES = ["index", "pb", "fallback", "tabs", "react", "trace"];
 
 rmSync("dist", { recursive: true, force: true });
 const options = {
@@ -15,9 +15,17 @@ const options = {
   // Only names that begin with an underscore, which no application sees.
   mangleProps: /^_/,
   external: ["react"],
+  // So that constants stand where they are used: an application cannot do that from a bundle.
+  minifySyntax: true,
 };
 const entryPoints = ENTRIES.map((name) => `src/${name}.ts`);
-await build({ ...options, entryPoints, format: "esm", splitting: true, chunkNames: "chunk-[hash]" });
+await build({
+  ...options,
+  entryPoints,
+  format: "esm",
+  splitting: true,
+  chunkNames: "chunk-[hash]",
+});
 await build({ ...options, entryPoints: ["src/worker.ts"], format: "iife", minify: true });
 
 // Chunks have no effects: an import for their sake does nothing but make bundlers warn.

@@ -9,10 +9,10 @@ const BUDGETS = [
   ["core", ["index"], 6144],
   ["core, pb", ["index", "pb"], 8192],
   ["core, fallback", ["index", "fallback"], 7680],
-  ["core, shared", ["index", "shared"], 7680],
+  ["core, tabs", ["index", "tabs"], 7680],
   ["core, trace", ["index", "trace"], 6656],
   ["core, react", ["index", "react"], 7168],
-  ["everything", ["index", "pb", "fallback", "shared", "react", "trace"], 12_288],
+  ["everything", ["index", "pb", "fallback", "tabs", "react", "trace"], 12_288],
 ];
 /** The SharedWorker's script, which holds a core of its own. */
 const WORKER_BYTES_MAX = 12_288;

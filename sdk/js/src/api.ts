@@ -1,4 +1,4 @@
-/** The public types: what an application holds and passes. The classes behind them are not public. */
+/** The public types: what an application holds and passes. The classes behind are not public. */
 
 import type { Codec } from "./codec.ts";
 import type { MeshError } from "./errors.ts";
@@ -20,7 +20,7 @@ export interface Why {
 
 /** Why a token is asked for. */
 export interface TokenRequest {
-  /** `start`: there is none yet. `expiry`: the last one ends soon. `refused`: the edge closed with 3500. */
+  /** `start`: there is none yet. `expiry`: the last one ends soon. `refused`: the edge said so. */
   reason: "start" | "expiry" | "refused";
 }
 
@@ -28,7 +28,7 @@ export interface TokenRequest {
 export type Token = string | { token: string; /** Unix time in ms. */ expiresAt?: number };
 
 export interface MeshOptions {
-  /** Awaited before each attempt whose token is within 10 s of its end. A JWT's end is read from it. */
+  /** Awaited before each attempt whose token is within 10 s of its end, which a JWT tells. */
   getToken?: (request: TokenRequest) => Token | Promise<Token>;
   /** What the client calls itself in the edge's logs, and its version. */
   name?: string;
@@ -50,8 +50,8 @@ export interface MeshOptions {
 /** Messages may be missing here. The one thing that an application must handle. */
 export interface Gap {
   /**
-   * From the edge: `nats`, `expired`, `epoch`, `limit` and others. From the client: `ephemeral`, the
-   * connection was lost and the namespace stores nothing; `buffer`, an iterator was too slow.
+   * From the edge: `nats`, `expired`, `epoch`, `limit` and others. From the client: `ephemeral`,
+   * the connection was lost and the namespace stores nothing; `buffer`, an iterator was too slow.
    */
   why: string;
   /** The last sequence before the gap, where known. */
@@ -85,8 +85,9 @@ export interface SubscribeOptions<T = unknown, F extends string = string> {
   signal?: AbortSignal;
 }
 
-export interface Subscription<T = unknown, F extends string = string>
-  extends AsyncIterable<Message<T, F>> {
+export interface Subscription<T = unknown, F extends string = string> extends AsyncIterable<
+  Message<T, F>
+> {
   readonly filter: F;
   readonly state: SubscriptionState;
   /** Behind everything that was handed over; none on an ephemeral namespace. */

@@ -131,7 +131,7 @@ export abstract class Caller {
     if (call._isOver) return;
     if (this._ended) return call._fail(this._ended);
     if (buffered > BUFFERED_BYTES_HARD || this._waiting.size > WAITING_MAX) {
-      return call._fail(new MeshError(BACKPRESSURE, "too much is waiting", true));
+      return call._fail(new MeshError(BACKPRESSURE, "too much waits", true));
     }
     this._waiting.add(call);
     if (!link) return;

@@ -97,7 +97,12 @@ export function fallback(options: { probeMs?: number } = {}): Dial {
 }
 
 /** Tries a WebSocket now and then, less and less often; calls back when one opens. */
-function probe(url: string, options: DialOptions, first_ms: number, opened: () => void): () => void {
+function probe(
+  url: string,
+  options: DialOptions,
+  first_ms: number,
+  opened: () => void,
+): () => void {
   let timer: ReturnType<typeof setTimeout>;
   const later = (ms: number): void => {
     timer = setTimeout(() => {

@@ -31,7 +31,7 @@ export interface Feed {
   _closed(link: Link): void;
   /** Something about this filter came on the connection that it stands on. */
   _item(item: Item): void;
-  /** A subscription cannot take more. Nothing happens if others, or the namespace, forbid a pause. */
+  /** A subscription cannot take more. Nothing happens where others, or the namespace, forbid it. */
   _pause(): void;
   /** It can again, or there is a new one. */
   _resume(): void;
@@ -78,8 +78,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
     link = undefined;
   };
   const unsubscribe = (where: Link | undefined, id: number): void => {
-    const nothing = (): void => {};
-    where?._command({ unsubscribe: { i: id } }, nothing, nothing);
+    where?._command({ unsubscribe: { i: id } }, () => {}, () => {});
   };
   /** Wants nothing more from the connection that it stands on, or of the answer to come. */
   const leave = (): void => {
@@ -167,7 +166,7 @@ export function makeFeed(mesh: Mesh, filter: string): Feed {
         // Nobody would notice a new start.
         if (begin || wanted !== wishes) {
           leave();
-          tracker = track(/(^|\.)[*>](\.|$)/.test(filter), position);
+          tracker = track(/[*>]/.test(filter), position);
           ({ from, headers: hdr, trace } = options);
           isContinuous = false;
           set("pending");

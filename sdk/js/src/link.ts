@@ -67,8 +67,7 @@ export class Link {
     readonly _options: DialOptions,
     dial: Dial,
   ) {
-    this._grant(PATIENCE_MS);
-    this._watch();
+    // First, because it may throw: then there is nothing to watch.
     this._transport = dial(_url, _options, {
       opened: () => {
         this._isOpen = true;
@@ -77,6 +76,8 @@ export class Link {
       frame: (frame) => this._read(frame),
       closed: (code, reason) => this._over(code, reason),
     });
+    this._grant(PATIENCE_MS);
+    this._watch();
   }
 
   get _buffered(): number {

@@ -27,10 +27,10 @@ const RETIRE_LOOK_MS = 100;
 const RETIRE_LOOKS_MAX = 100;
 /** How long the application may take for a token before it is asked again. */
 const TOKEN_MS_MAX = 30_000;
-/** What the client closes with when its `connect` got an error, if the edge does not close first. */
+/** What the client closes with when its `connect` got an error that may pass. */
 const CONNECT_LATER = 4402;
-/** What the client understands beyond the least. */
-const FEATURES = ["gap", "goaway", "mesh"];
+/** The edge's error for a token that it does not take. */
+const UNAUTHORIZED = 101;
 
 export class Mesh extends Caller implements api.Mesh {
   readonly _env: Env;
@@ -78,7 +78,10 @@ export class Mesh extends Caller implements api.Mesh {
     return link && { ...link._info!, url: link._url };
   }
 
-  on<E extends keyof api.MeshEvents>(event: E, call: (value: api.MeshEvents[E]) => void): () => void {
+  on<E extends keyof api.MeshEvents>(
+    event: E,
+    call: (value: api.MeshEvents[E]) => void,
+  ): () => void {
     const entry: [string, typeof call] = [event, call];
     this._calls.add(entry);
     return () => void this._calls.delete(entry);
@@ -141,7 +144,7 @@ export class Mesh extends Caller implements api.Mesh {
     if (this._ended) return;
     this._isSuspended = true;
     this._drop();
-    this._set("idle", 0, "");
+    this._set("idle");
   }
 
   _resume(): void {
@@ -158,13 +161,18 @@ export class Mesh extends Caller implements api.Mesh {
   _opened(link: Link): void {
     const { name, version: ver, trace, ping } = this._options;
     const { token } = link._options;
+    // What the client understands beyond the least.
+    const feat = ["gap", "goaway", "mesh"];
     link._command(
-      { connect: { token, name, ver, feat: FEATURES, ping, tp: trace?.() } },
+      { connect: { token, name, ver, feat, ping, tp: trace?.() } },
       (item) => {
         link._info = item.connect!;
         this._isReady(link);
       },
-      (error) => link._close(CONNECT_LATER, error.message),
+      ({ code, message }) => {
+        // The edge closes as well, but a refused token must not be taken for a busy edge meanwhile.
+        link._close(code === UNAUTHORIZED ? INVALID_TOKEN : CONNECT_LATER, message);
+      },
     );
     // With no connection in use, the first frame asks for everything. Otherwise the feeds wait for
     // the connect reply, so that a connection that comes to nothing costs no replay.
@@ -211,7 +219,7 @@ export class Mesh extends Caller implements api.Mesh {
     this._goTo = [];
     this.health = {};
     this._ask(link);
-    this._set("open", 0, "");
+    this._set("open");
     this._flush();
     // The one that was left is closed when its feeds and its commands are elsewhere.
     let looks = 0;
@@ -291,7 +299,7 @@ export class Mesh extends Caller implements api.Mesh {
     if (code !== 1000) this._error(error);
   }
 
-  _set(state: api.MeshState, code: number, reason: string, retryInMs?: number): void {
+  _set(state: api.MeshState, code = 0, reason = "", retryInMs?: number): void {
     const isNews = state !== this.state || state === "waiting";
     this.state = state;
     this.why = { code, reason, retryInMs };

@@ -1,7 +1,7 @@
 /** A message as the application sees it. The payload is decoded when it is asked for. */
 
 import { fromBase64 } from "./base64.ts";
-import { type Body, type Headers, KIND, type Msg } from "./wire.ts";
+import { type Body, type Headers, KIND_JSON, KIND_TEXT, type Msg } from "./wire.ts";
 
 /** What the payload is. */
 export type PayloadKind = "json" | "text" | "bytes" | "empty";
@@ -34,9 +34,9 @@ export class Payload<T = unknown> {
   /** What the payload is, decided once by the edge. */
   get kind(): PayloadKind {
     const { d, t, b, k } = this._raw;
-    if (d !== undefined || k === KIND.json) return "json";
-    if (t !== undefined || k === KIND.text) return "text";
-    return b && b.length ? "bytes" : "empty";
+    if (d !== undefined || k === KIND_JSON) return "json";
+    if (t !== undefined || k === KIND_TEXT) return "text";
+    return b?.length ? "bytes" : "empty";
   }
 
   /** The payload as JSON. Throws a `SyntaxError` if it is not. */

@@ -9,7 +9,7 @@ import { fromBase64 } from "./base64.ts";
 import { read } from "./pb/reader.ts";
 import { CLIENT_FRAME, SERVER_FRAME } from "./pb/schema.ts";
 import { write } from "./pb/writer.ts";
-import { type Body, type Item, KIND } from "./wire.ts";
+import { type Body, type Item, KIND_BYTES, KIND_JSON, KIND_TEXT } from "./wire.ts";
 
 export const pb: Codec = {
   name: "meridian.v1.pb",
@@ -61,9 +61,9 @@ function asItem({ reply, error, goaway, ...item }: Decoded): Item {
 
 /** The bytes of a payload, and what they are. */
 function payload({ d, t, b }: Body): Body {
-  if (d !== undefined) return { b: new TextEncoder().encode(JSON.stringify(d)), k: KIND.json };
-  if (t) return { b: new TextEncoder().encode(t), k: KIND.text };
+  if (d !== undefined) return { b: new TextEncoder().encode(JSON.stringify(d)), k: KIND_JSON };
+  if (t) return { b: new TextEncoder().encode(t), k: KIND_TEXT };
   // Text only where a JSON connection has tried to send it before.
   const bytes = typeof b === "string" ? fromBase64(b) : b;
-  return bytes?.length ? { b: bytes, k: KIND.bytes } : {};
+  return bytes?.length ? { b: bytes, k: KIND_BYTES } : {};
 }

@@ -46,7 +46,11 @@ export function useSubscription<T = unknown, const F extends string = string>(
   filter: F | undefined,
   options: SubscribeOptions<T, F> | ((message: Message<T, F>) => void),
 ): Subscribed {
-  return useFilter<T, F>(filter, typeof options === "function" ? { onMessage: options } : options, false);
+  return useFilter<T, F>(
+    filter,
+    typeof options === "function" ? { onMessage: options } : options,
+    false,
+  );
 }
 
 /** The last message of a filter; `undefined` until there is one. Each renders the component. */

@@ -38,7 +38,9 @@ export const stream: Dial = (url, _options, events) => {
   /** Looks at one line; items are passed on together. */
   const take = (lines: string[]): void => {
     const items = lines.filter((line) => {
-      const { session: id, close } = /^\{"(session|close)"/.test(line) ? JSON.parse(line) : ({} as never);
+      const { session: id, close } = /^\{"(session|close)"/.test(line)
+        ? JSON.parse(line)
+        : ({} as never);
       if (id) {
         session = id.id;
         wake?.();
@@ -65,7 +67,7 @@ export const stream: Dial = (url, _options, events) => {
   };
 
   const write = async (): Promise<void> => {
-    for (let seq = 1; !abort.signal.aborted; ) {
+    for (let seq = 1; !abort.signal.aborted;) {
       const frame = frames[0];
       if (frame === undefined || !session) {
         await new Promise<void>((next) => (wake = next));
@@ -80,7 +82,7 @@ export const stream: Dial = (url, _options, events) => {
   /** The same number each time: the edge carries a request out once. */
   const deliver = async (body: string): Promise<void> => {
     let failure: unknown;
-    for (let left = TRIES_MAX; left--; ) {
+    for (let left = TRIES_MAX; left--;) {
       try {
         const { ok, status } = await post("cmd", body);
         if (ok) return;

@@ -15,9 +15,6 @@ import type { From, GapItem, Position, SubscribeReply } from "./wire.ts";
  */
 const SEEN_MAX = 100_000;
 
-/** Why messages are missing from the stream itself. */
-const GONE = ["expired", "epoch", "limit"];
-
 /** The position of one subscription. */
 export interface Tracker {
   /** From where a new subscription goes on without a loss, if there is such a place. */
@@ -111,8 +108,8 @@ export function track(isWild: boolean, start: Position | undefined): Tracker {
       // Without its name nothing of the new epoch can be resumed before the next reply.
       else if (why === "epoch") epoch = e;
       // Under a wildcard, what was only dropped on its way does not move the mark: messages below
-      // it may still come.
-      if (!isWild || GONE.includes(why)) moveTo(upto ?? 0);
+      // it may still come. These are missing from the stream itself.
+      if (!isWild || ["expired", "epoch", "limit"].includes(why)) moveTo(upto ?? 0);
     },
   };
 }

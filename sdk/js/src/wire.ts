@@ -25,13 +25,15 @@ export interface Body {
   t?: string;
   /** Bytes; the JSON codec spells them as base64, which is what it delivers. */
   b?: Uint8Array | string;
-  /** What the bytes in `b` are, where a codec delivers bytes only: one of `KIND`. */
+  /** What the bytes in `b` are, where a codec delivers bytes only: `KIND_JSON` and so on. */
   k?: number;
   h?: Headers;
 }
 
 /** What the bytes of a payload are: the enum `Kind` of the .proto. */
-export const KIND = { json: 1, text: 2, bytes: 3 } as const;
+export const KIND_JSON = 1;
+export const KIND_TEXT = 2;
+export const KIND_BYTES = 3;
 
 export interface Publish extends Body {
   s: string;

@@ -3,7 +3,7 @@
  * which the application serves from its own origin; nothing in it is called from elsewhere.
  */
 
-import { serve } from "./shared/serve.ts";
+import { serve } from "./tabs/serve.ts";
 
 Object.assign(globalThis, {
   onconnect: ({ ports }: MessageEvent) => serve(ports[0] as MessagePort),

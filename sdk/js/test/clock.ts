@@ -19,6 +19,11 @@ export class Clock implements Env {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   };
 
+  /** Timers that are set. */
+  get waiting(): number {
+    return this._timers.size;
+  }
+
   /** A whole number from 0 to below `bound`. */
   below(bound: number): number {
     return Math.floor(this.random() * bound);
@@ -40,7 +45,9 @@ export class Clock implements Env {
     const until = this._now + ms;
     await this.settle();
     for (;;) {
-      const due = [...this._timers].filter((timer) => timer.at <= until).sort((a, b) => a.at - b.at)[0];
+      const due = [...this._timers]
+        .filter((timer) => timer.at <= until)
+        .sort((a, b) => a.at - b.at)[0];
       if (!due) break;
       this._timers.delete(due);
       this._now = Math.max(this._now, due.at);

@@ -70,7 +70,8 @@ test("what_nats_carries_is_read_by_its_kind", () => {
     const [item] = json.decode(line);
     const message = new Message(item!.m as Msg, "demo.eu.1");
     assert.equal(message.kind, kind, name);
-    if (kind !== "json") assert.equal(Buffer.from(message.bytes()).toString("base64"), base64, name);
+    if (kind !== "json")
+      assert.equal(Buffer.from(message.bytes()).toString("base64"), base64, name);
     else if (name !== "number_large") {
       assert.deepEqual(message.json(), JSON.parse(Buffer.from(base64, "base64").toString()), name);
     }
@@ -79,7 +80,10 @@ test("what_nats_carries_is_read_by_its_kind", () => {
 
 test("gathered_items_keep_their_order_and_blank_lines_mean_nothing", () => {
   for (const { frame, lines } of vectors("items").frames) {
-    assert.deepEqual(json.decode(frame), lines.map((line: string) => JSON.parse(line)));
+    assert.deepEqual(
+      json.decode(frame),
+      lines.map((line: string) => JSON.parse(line)),
+    );
   }
   assert.deepEqual(json.decode("\n {}\r\n\n"), [{}]);
 });
@@ -139,8 +143,12 @@ test("frames_of_pb_are_read_in_order_and_glued_by_the_client", () => {
     if (name === "empty") assert.deepEqual(items, []);
     else assert.equal(items.length, lines.length, name);
   }
-  for (const { name, hex } of vectors("pb").skipped) assert.doesNotThrow(() => pb.decode(bytesOf(hex)), name);
-  const commands: Command[] = [{ id: 1, connect: {} }, { id: 2, subscribe: { f: "demo.>" } }];
+  for (const { name, hex } of vectors("pb").skipped)
+    assert.doesNotThrow(() => pb.decode(bytesOf(hex)), name);
+  const commands: Command[] = [
+    { id: 1, connect: {} },
+    { id: 2, subscribe: { f: "demo.>" } },
+  ];
   const { hex } = vectors("pb").frames.find(({ name }: Vector) => name === "pipelined");
   assert.equal(hexOf(pb.join(commands.map((command) => pb.encode(command)))) + "0a00", hex);
 });

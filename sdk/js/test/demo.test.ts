@@ -6,13 +6,15 @@ import { test } from "node:test";
 import { matches, mistake } from "../demo/filter.ts";
 import { inMs, Latencies, speed } from "../demo/latency.ts";
 import { Ledger } from "../demo/ledger.ts";
-import { listenLine, publishLine } from "../demo/shell.ts";
+import { listenLine, meridianLine, natsLine } from "../demo/shell.ts";
 
 const vectors = JSON.parse(readFileSync("../../proto/vectors/subjects.json", "utf8"));
 
 test("a_filter_is_good_here_if_and_only_if_it_is_at_the_edge", () => {
-  for (const { text, shows } of vectors.filters_valid) assert.equal(mistake(text), undefined, shows);
-  for (const { text, shows } of vectors.filters_invalid) assert.equal(typeof mistake(text), "string", shows);
+  for (const { text, shows } of vectors.filters_valid)
+    assert.equal(mistake(text), undefined, shows);
+  for (const { text, shows } of vectors.filters_invalid)
+    assert.equal(typeof mistake(text), "string", shows);
 });
 
 test("a_filter_matches_here_what_it_matches_at_the_edge", () => {
@@ -55,7 +57,10 @@ test("quantiles_are_of_the_last_samples_only", () => {
   const latencies = new Latencies();
   assert.equal(latencies.quantile(0.5), undefined);
   for (let n = 1; n <= 100; n++) latencies.add(n);
-  assert.deepEqual([latencies.quantile(0.5), latencies.quantile(0.99), latencies.quantile(1)], [50, 99, 100]);
+  assert.deepEqual(
+    [latencies.quantile(0.5), latencies.quantile(0.99), latencies.quantile(1)],
+    [50, 99, 100],
+  );
   for (let n = 0; n < 512; n++) latencies.add(7);
   assert.equal(latencies.quantile(1), 7);
   assert.deepEqual([inMs(undefined), inMs(0.25), inMs(41.7)], ["–", "0.3 ms", "42 ms"]);
@@ -63,11 +68,22 @@ test("quantiles_are_of_the_last_samples_only", () => {
 });
 
 test("commands_can_be_pasted_into_a_shell", () => {
-  const region = { name: "eu", ws: "ws://h:1/v1/ws", http: "http://h:1", nats: "nats://app:app@h:2" };
+  const region = {
+    name: "eu",
+    ws: "ws://h:1/v1/ws",
+    http: "http://h:1",
+    nats: "nats://app:app@h:2",
+  };
+  const payload = `{"it's":1}`;
+  const isQuoted = `'{"it'\\''s":1}'`;
   assert.equal(
-    publishLine(region, "demo.hello", `{"it's":1}`),
-    `nats --server nats://app:app@h:2 pub demo.hello '{"it'\\''s":1}'`,
+    natsLine(region, "demo.hello", payload),
+    `nats --server nats://app:app@h:2 pub demo.hello ${isQuoted}`,
+  );
+  assert.equal(
+    meridianLine(region, "demo.hello", payload),
+    `meridian pub --url ws://h:1/v1/ws -- demo.hello ${isQuoted}`,
   );
   assert.equal(listenLine(region, "demo.>"), "curl -N 'http://h:1/v1/sse?f=demo.%3E'");
-  assert.equal(publishLine({ ...region, nats: "" }, "demo.a", ""), "meridian pub demo.a '' --url ws://h:1/v1/ws");
+  assert.equal(natsLine({ ...region, nats: "" }, "demo.a", ""), undefined);
 });

@@ -1,4 +1,4 @@
-/** The HTTP transport and the choice of transport, over real HTTP with the model of an edge behind. */
+/** The HTTP transport and the choice of transport: real HTTP, with the model of an edge behind. */
 
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type Server } from "node:http";
@@ -33,7 +33,8 @@ before(async () => {
       const connection = new Connection(world, url, {
         opened() {},
         frame: (frame) => void response.write(`${frame}\n`),
-        closed: (code, reason) => void response.end(`${JSON.stringify({ close: { code, reason } })}\n`),
+        closed: (code, reason) =>
+          void response.end(`${JSON.stringify({ close: { code, reason } })}\n`),
       });
       response.write(`${JSON.stringify({ session: { id: String(streams.length) } })}\n`);
       streams.push({ connection, end: () => response.destroy() });
@@ -106,9 +107,18 @@ test("a_refused_request_is_sent_again_under_its_number_and_order_holds", async (
     const stored = [mesh.publish("orders.a", 1), mesh.publish("orders.a", 2)];
     const last = Promise.resolve().then(() => mesh.publish("orders.a", 3));
     const answers = await Promise.all([...stored, last]);
-    assert.deepEqual(answers.map(({ q }) => q), [1, 2, 3]);
-    assert.deepEqual(world.stored.map(({ d }) => d), [1, 2, 3]);
-    assert.deepEqual(taken, taken.map((_, at) => at + 1));
+    assert.deepEqual(
+      answers.map(({ q }) => q),
+      [1, 2, 3],
+    );
+    assert.deepEqual(
+      world.stored.map(({ d }) => d),
+      [1, 2, 3],
+    );
+    assert.deepEqual(
+      taken,
+      taken.map((_, at) => at + 1),
+    );
   });
 });
 
@@ -160,7 +170,11 @@ test("while_nothing_answers_both_transports_are_tried_in_turn", async () => {
   const mesh = connect(nobody, {
     transport: fallback(),
     WebSocket: Socket as never,
-    env: { now: Date.now, random: () => 0, timer: (call, ms) => (setTimeout(call, ms / 100), () => {}) },
+    env: {
+      now: Date.now,
+      random: () => 0,
+      timer: (call, ms) => (setTimeout(call, ms / 100), () => {}),
+    },
   });
   await until("more than two WebSockets", () => Socket.count > 3);
   assert.notEqual(mesh.state, "closed");

@@ -15,8 +15,15 @@ test("connect_and_all_subscriptions_go_out_in_the_first_frame", async () => {
   mesh.subscribe("demo.b");
   await clock.settle();
   const [frame] = world.connections[0]!.frames;
-  assert.deepEqual(frame!.map((command) => Object.keys(command)[1]), ["connect", "subscribe", "subscribe"]);
-  assert.deepEqual(frame![0]!.connect, { name: "web", ver: "1.2", feat: ["gap", "goaway", "mesh"] });
+  assert.deepEqual(
+    frame!.map((command) => Object.keys(command)[1]),
+    ["connect", "subscribe", "subscribe"],
+  );
+  assert.deepEqual(frame![0]!.connect, {
+    name: "web",
+    ver: "1.2",
+    feat: ["gap", "goaway", "mesh"],
+  });
   assert.equal(mesh.state, "open");
   assert.equal(mesh.edge!.node, A);
 });
@@ -126,9 +133,19 @@ test("backoff_has_full_jitter_doubles_and_starts_again_after_ten_seconds_of_life
 
 test("close_codes_that_end_it_end_it_and_others_do_not", async () => {
   for (const [code, state] of [
-    [1000, "closed"], [1002, "closed"], [1009, "closed"], [1001, "waiting"], [1012, "waiting"],
-    [3000, "waiting"], [3003, "waiting"], [3499, "waiting"], [3501, "closed"], [3999, "closed"],
-    [4000, "waiting"], [4499, "waiting"], [4500, "closed"],
+    [1000, "closed"],
+    [1002, "closed"],
+    [1009, "closed"],
+    [1001, "waiting"],
+    [1012, "waiting"],
+    [3000, "waiting"],
+    [3003, "waiting"],
+    [3499, "waiting"],
+    [3501, "closed"],
+    [3999, "closed"],
+    [4000, "waiting"],
+    [4499, "waiting"],
+    [4500, "closed"],
   ] as const) {
     const { world, mesh } = await scene();
     mesh.on("error", () => {});
@@ -140,7 +157,10 @@ test("close_codes_that_end_it_end_it_and_others_do_not", async () => {
 
 test("a_refused_token_is_asked_for_once_more_and_then_it_ends", async () => {
   const reasons: string[] = [];
-  const getToken = ({ reason }: { reason: string }): string => (reasons.push(reason), `t${reasons.length}`);
+  const getToken = ({ reason }: { reason: string }): string => (
+    reasons.push(reason),
+    `t${reasons.length}`
+  );
   const clock = new Clock();
   const world = new World();
   world.refuse = 3500;
@@ -151,7 +171,10 @@ test("a_refused_token_is_asked_for_once_more_and_then_it_ends", async () => {
   assert.deepEqual(reasons, ["start", "refused"]);
   assert.deepEqual(world.tokens, ["t1", "t2"]);
   assert.equal(mesh.state, "closed");
-  assert.deepEqual(errors.map(({ code }) => code), [3500]);
+  assert.deepEqual(
+    errors.map(({ code }) => code),
+    [3500],
+  );
   await assert.rejects(mesh.ready(), { name: "MeshError", code: 3500 });
 });
 
@@ -171,7 +194,10 @@ test("a_token_is_kept_until_ten_seconds_before_its_end", async () => {
 });
 
 test("a_jwt_tells_its_own_end_and_other_tokens_are_asked_for_each_time", async () => {
-  for (const [isJwt, expected] of [[true, 1], [false, 2]] as const) {
+  for (const [isJwt, expected] of [
+    [true, 1],
+    [false, 2],
+  ] as const) {
     const clock = new Clock();
     const world = new World();
     let count = 0;
@@ -199,6 +225,25 @@ test("a_token_source_that_fails_is_asked_again_with_backoff", async () => {
   assert.match(mesh.why.reason, /no network/);
   await clock.pass(5000);
   assert.equal(mesh.state, "open");
+});
+
+test("a_transport_that_throws_is_a_failed_attempt_and_leaves_nothing_behind", async () => {
+  const clock = new Clock();
+  const world = new World();
+  const mesh = connect([A, B], {
+    env: clock,
+    transport(url, ...rest) {
+      if (url === A) throw new Error("blocked by a policy");
+      return world.dial(url, ...rest);
+    },
+  });
+  await clock.settle();
+  assert.deepEqual([mesh.state, mesh.why.reason], ["waiting", "Error: blocked by a policy"]);
+  await clock.pass(60_000);
+  assert.deepEqual([mesh.state, mesh.edge?.url], ["open", B]);
+  mesh.close();
+  await clock.pass(60_000);
+  assert.equal(clock.waiting, 0, "no timer is left");
 });
 
 test("other_addresses_are_tried_in_order_when_one_fails", async () => {
@@ -372,7 +417,10 @@ test("a_full_iterator_pauses_its_durable_filter_and_loses_nothing", async () => 
     assert.equal(sub.position!.q, at - 1, "the message at hand is not done");
     await clock.settle();
   }
-  assert.deepEqual(seen, Array.from({ length: 20 }, (_, at) => at + 1));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 20 }, (_, at) => at + 1),
+  );
 });
 
 test("a_full_iterator_of_an_ephemeral_filter_tells_one_gap_for_what_it_drops", async () => {

@@ -19,8 +19,11 @@ export function matches(filter: string, subject: string): boolean {
   const parts = filter.split(".");
   return (
     parts.every((part, at) =>
-      part === ">" ? tokens.length > at : tokens[at] !== undefined && (part === "*" || part === tokens[at]),
-    ) && (parts.at(-1) === ">" || parts.length === tokens.length)
+      part === ">"
+        ? tokens.length > at
+        : tokens[at] !== undefined && (part === "*" || part === tokens[at]),
+    ) &&
+    (parts.at(-1) === ">" || parts.length === tokens.length)
   );
 }
 
@@ -206,12 +209,27 @@ export class Connection {
     if (command.connect) {
       this.world.tokens.push(command.connect.token);
       const { refuse } = this.world;
-      if (refuse !== undefined) return this.drop(refuse);
+      if (refuse !== undefined) {
+        // A refused token has an error before the close, as at a real edge.
+        if (refuse === 3500) error(101);
+        this.deliver();
+        return this.drop(refuse);
+      }
       this.isConnected = true;
       const limits = { frame: 65536, subs: 128, cmds: 64 };
       const { alternates: alt } = this.world;
       const node = this.url;
-      return reply({ connect: { cid: "c", node, region: "eu", ver: "0", ping: 25, limits, ...(alt.length && { alt }) } });
+      return reply({
+        connect: {
+          cid: "c",
+          node,
+          region: "eu",
+          ver: "0",
+          ping: 25,
+          limits,
+          ...(alt.length && { alt }),
+        },
+      });
     }
     if (command.subscribe) return this._subscribe(command.subscribe, reply, error);
     if (command.unsubscribe) {
@@ -267,7 +285,11 @@ export class Connection {
     if (from && "last" in from) return replay(fitting.slice(-from.last), 0, {});
     if (from && "last_per_subject" in from) {
       const last = new Map(fitting.map((message) => [message.s, message]));
-      return replay([...last.values()].sort((a, b) => a.q - b.q), world.last, {});
+      return replay(
+        [...last.values()].sort((a, b) => a.q - b.q),
+        world.last,
+        {},
+      );
     }
     if (!recover) return reply({ subscribe: { ...base, q: world.last } });
     const lose = (why: string): void => {

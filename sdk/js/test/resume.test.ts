@@ -94,23 +94,37 @@ class Run {
 }
 
 /** Whether a gap tells of a message. */
-function tells({ gap, e }: { gap: Gap; e: string | undefined }, message: Published, epochs: string[]): boolean {
+function tells(
+  { gap, e }: { gap: Gap; e: string | undefined },
+  message: Published,
+  epochs: string[],
+): boolean {
   const { after = 0, upto = Infinity } = gap;
   if (gap.why === "epoch") {
     // All of older epochs, and of the new one what is up to its place.
-    return epochs.indexOf(message.e) < epochs.indexOf(e ?? "") || (message.e === e && message.q <= upto);
+    return (
+      epochs.indexOf(message.e) < epochs.indexOf(e ?? "") || (message.e === e && message.q <= upto)
+    );
   }
   return message.e === e && message.q > after && message.q <= upto;
 }
 
-function checkDurable(run: Run, pattern: RegExp, { events, since }: { events: Event[]; since: number }, what: string): void {
+function checkDurable(
+  run: Run,
+  pattern: RegExp,
+  { events, since }: { events: Event[]; since: number },
+  what: string,
+): void {
   const epochs = [...new Set(run.published.map(({ e }) => e)), run.world.epoch];
   const received = events.flatMap((event) => ("n" in event ? [event.n] : []));
   assert.equal(new Set(received).size, received.length, `${what}: nothing twice`);
   const gaps = events.filter((event) => "gap" in event);
   for (const message of run.published.slice(since)) {
     if (!pattern.test(message.s) || received.includes(message.n)) continue;
-    assert.ok(gaps.some((gap) => tells(gap, message, epochs)), `${what}: lost ${JSON.stringify(message)}`);
+    assert.ok(
+      gaps.some((gap) => tells(gap, message, epochs)),
+      `${what}: lost ${JSON.stringify(message)}`,
+    );
   }
   const last = new Map<string, number>();
   for (const event of events) {
@@ -120,7 +134,11 @@ function checkDurable(run: Run, pattern: RegExp, { events, since }: { events: Ev
   }
 }
 
-function checkEphemeral(run: Run, { events, since }: { events: Event[]; since: number }, what: string): void {
+function checkEphemeral(
+  run: Run,
+  { events, since }: { events: Event[]; since: number },
+  what: string,
+): void {
   const published = run.published.slice(since).filter(({ s }) => s === "demo.a");
   let next = 0;
   let isTold = false;
@@ -196,7 +214,11 @@ test("an_iterator_that_is_read_slowly_loses_nothing_in_random_runs", async () =>
     }
     const pattern = seed % 2 ? /^orders\.a$/ : /^orders\./;
     const expected = run.published.filter(({ s }) => pattern.test(s)).map(({ n }) => n);
-    assert.deepEqual([...received].sort((a, b) => a - b), expected, `SEED=${seed} RUNS=1`);
+    assert.deepEqual(
+      [...received].sort((a, b) => a - b),
+      expected,
+      `SEED=${seed} RUNS=1`,
+    );
     assert.ok(seen.every(({ q }, at) => at === 0 || q >= (seen[at - 1] as Position).q));
     mesh.close();
   }

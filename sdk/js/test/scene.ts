@@ -13,7 +13,10 @@ export interface Scene {
   mesh: Mesh;
 }
 
-export async function scene(options: MeshOptions = {}, urls: string | string[] = A): Promise<Scene> {
+export async function scene(
+  options: MeshOptions = {},
+  urls: string | string[] = A,
+): Promise<Scene> {
   const clock = new Clock();
   const world = new World();
   const mesh = connect(urls, { env: clock, transport: world.dial, ...options });
@@ -22,7 +25,11 @@ export async function scene(options: MeshOptions = {}, urls: string | string[] =
 }
 
 /** A subscription that notes what it gets. */
-export function noting(mesh: Mesh, filter: string, options = {}): { seen: unknown[]; gaps: Gap[]; off(): void } {
+export function noting(
+  mesh: Mesh,
+  filter: string,
+  options = {},
+): { seen: unknown[]; gaps: Gap[]; off(): void } {
   const seen: unknown[] = [];
   const gaps: Gap[] = [];
   const sub = mesh.subscribe(filter, {

@@ -22,7 +22,10 @@ test("a_wildcard_stands_at_its_last_mark_and_shows_nothing_twice", () => {
   assert.equal(tracker._point()!.q, 5);
   tracker._mark(7);
   tracker._reply({ i: 2, recoverable: true, recovered: true, e: "E", q: 7 }, undefined);
-  assert.deepEqual([7, 8, 9, 10].map((sequence) => tracker._show(sequence)), [false, false, false, true]);
+  assert.deepEqual(
+    [7, 8, 9, 10].map((sequence) => tracker._show(sequence)),
+    [false, false, false, true],
+  );
 });
 
 test("a_gap_moves_an_exact_filter_and_a_wildcard_only_if_the_stream_has_lost_the_messages", () => {

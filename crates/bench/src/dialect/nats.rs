@@ -9,6 +9,7 @@ use memchr::{memchr, memmem};
 
 use super::{Dialect, Event, Upgrade};
 use crate::Endpoint;
+use crate::endpoint::NatsRole;
 use crate::frame::{OPCODE_BINARY, client_frame};
 use crate::payload::Stamp;
 
@@ -40,7 +41,10 @@ impl Dialect for NatsWebSocket {
     }
 
     fn opening(&self, subject: &str) -> Vec<u8> {
-        let text = format!("{}SUB {subject} 1\r\nPING\r\n", self.endpoint.nats_connect());
+        let text = format!(
+            "{}SUB {subject} 1\r\nPING\r\n",
+            self.endpoint.nats_connect(NatsRole::Receiver)
+        );
         client_frame(OPCODE_BINARY, text.as_bytes())
     }
 

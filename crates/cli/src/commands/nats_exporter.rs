@@ -37,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long = "server", value_name = "HOST:PORT", default_value = "127.0.0.1:8222")]
     servers: Vec<String>,
     /// Where Prometheus comes to.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7777")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8223")]
     listen: SocketAddr,
 }
 

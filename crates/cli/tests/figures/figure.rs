@@ -130,7 +130,7 @@ impl Figure {
     }
 
     /// The table; the JSON goes beside what cargo builds.
-    fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("figures");
         std::fs::create_dir_all(&directory).unwrap();
         let json = serde_json::to_string_pretty(self).unwrap();

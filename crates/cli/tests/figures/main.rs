@@ -7,6 +7,9 @@
 mod deploy;
 mod durability;
 mod figure;
+mod hostile;
 mod load;
 mod lossy_clients;
 mod region_kill;
+mod slow_readers;
+mod storm;

@@ -13,7 +13,7 @@ use meridian_core::flights::{Entered, Flights};
 use meridian_core::permission::{
     FilterGrant, Grant, Identity, PermissionTexts, Permissions, TokenFacts,
 };
-use meridian_nats::{Control, ControlOptions, ServerUrl, subjects};
+use meridian_nats::{Control, ControlOptions, subjects};
 use meridian_proto::Filter;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -220,8 +220,7 @@ async fn service(config: &Config) -> Result<Service, String> {
     if config.auth.service.ask != BY_NATS {
         return Ok(Service::Web(WebAddress::parse(&config.auth.service.ask)?));
     }
-    let servers: Result<Vec<ServerUrl>, _> =
-        config.nats.servers.iter().map(|server| server.parse()).collect();
+    let servers = config.nats_servers();
     let control = Control::connect(ControlOptions {
         servers: servers.map_err(|error| error.to_string())?,
         name: format!("meridian edge {} auth", config.edge.id),

@@ -37,8 +37,8 @@ pub(super) fn check(config: &Config) -> Vec<String> {
     if public == admin && public.port() != 0 {
         wrong("listen.admin", format!("{admin} is the public address too: choose another"));
     }
-    mistakes.extend(check_listen(&config.listen));
-    mistakes.extend(super::proxies::mistakes(&config.listen));
+    let listen = &config.listen;
+    mistakes.extend([check_listen(listen), super::proxies::mistakes(listen)].concat());
     let mut wrong = |place: &str, what: String| mistakes.push(format!("{place}: {what}"));
     let is_open = config.auth.mode == AuthMode::Dev && !public.ip().is_loopback();
     if is_open && !config.auth.allow_anonymous_beyond_loopback {

@@ -50,7 +50,7 @@ pub struct LimitsSection {
     pub publishes_per_second: u32,
     /// Bytes of them a second, and four times as many at once.
     pub publish_bytes_per_second: u32,
-    /// Starts from a position or from history a second of the whole edge, and twice as many at once.
+    /// Starts from a position or from history a second of the whole edge, twice as many at once.
     pub resumes_per_second: u32,
     /// Bytes that may wait for one slow client.
     pub outbox_bytes_max: usize,

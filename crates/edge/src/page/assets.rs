@@ -3,41 +3,67 @@
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
+use std::collections::BTreeMap;
 
 const CSS: &str = "text/css; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
+/// Of what is made when the edge starts.
+pub(super) const JSON: &str = "application/json";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Where every file but the page itself is.
-const ROOT: &str = "/assets/";
+pub(super) const ROOT: &str = "/assets/";
 
 /// Digits of the hash in a name: 48 bits, to tell a handful of versions apart.
 const HASH_DIGITS: usize = 12;
 
+/// Whom a file is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// The demo page, and nobody where that is off.
+    Demo,
+    /// Every page that wants to be a client: the SDK is served by every edge.
+    Everybody,
+}
+
 /// A file as it stands in the source tree. It names others as `/assets/<name>`.
 struct Source {
+    of: For,
     name: &'static str,
     content_type: &'static str,
     text: &'static str,
 }
 
 /// Every file. One that names another stands behind it, because its own hash covers the name.
-const SOURCES: [Source; 3] = [
-    Source { name: "icon.svg", content_type: SVG, text: include_str!("built/icon.svg") },
-    Source { name: "demo.css", content_type: CSS, text: include_str!("built/demo.css") },
-    Source { name: "demo.js", content_type: JAVASCRIPT, text: include_str!("built/demo.js") },
+const SOURCES: [Source; 5] = [
+    demo("icon.svg", SVG, include_str!("built/icon.svg")),
+    demo("demo.css", CSS, include_str!("built/demo.css")),
+    demo("demo.js", JAVASCRIPT, include_str!("built/demo.js")),
+    client("client.js", include_str!("built/client.js")),
+    client("worker.js", include_str!("built/worker.js")),
 ];
 
 /// The page at `/`, which names the others.
-const INDEX: Source =
-    Source { name: "index.html", content_type: HTML, text: include_str!("built/index.html") };
+const INDEX: Source = demo("index.html", HTML, include_str!("built/index.html"));
+
+const fn demo(name: &'static str, content_type: &'static str, text: &'static str) -> Source {
+    Source { of: For::Demo, name, content_type, text }
+}
+
+const fn client(name: &'static str, text: &'static str) -> Source {
+    Source { of: For::Everybody, name, content_type: JAVASCRIPT, text }
+}
+
+/// Where it stands which name holds which hash, for those who cannot read it off the page.
+const NAMES: &str = "/assets/names.json";
 
 /// A file as it is served. Immutable.
 pub(super) struct Asset {
-    /// `/assets/<stem>.<hash>.<ending>`; for the page `/`.
+    /// `/assets/<stem>.<hash>.<ending>`; `/` and others have no hash.
     pub(super) path: String,
-    /// `/assets/<name>`, for pages elsewhere that cannot know the hash; the page has none.
+    /// `/assets/<name>`, for pages elsewhere that cannot know the hash; None where
+    /// `path` has none either.
     pub(super) plain_path: Option<String>,
     pub(super) content_type: &'static str,
     /// The entity tag: the hash in quotes.
@@ -45,10 +71,10 @@ pub(super) struct Asset {
     pub(super) body: Bytes,
 }
 
-/// All files, the page last.
-pub(super) fn all() -> Vec<Asset> {
+/// The files that an edge serves; with the demo page last, if that is on.
+pub(super) fn all(has_demo: bool) -> Vec<Asset> {
     let mut assets: Vec<Asset> = Vec::new();
-    for source in &SOURCES {
+    for source in SOURCES.iter().filter(|source| has_demo || source.of == For::Everybody) {
         let body = with_hashes(source.text, &assets);
         let hash = hash(body.as_bytes());
         let (stem, ending) = source.name.rsplit_once('.').unwrap_or((source.name, ""));
@@ -60,23 +86,43 @@ pub(super) fn all() -> Vec<Asset> {
             body: body.into(),
         });
     }
-    let body = with_hashes(INDEX.text, &assets);
-    let etag = format!("\"{}\"", hash(body.as_bytes()));
-    let (path, content_type) = ("/".into(), INDEX.content_type);
-    assets.push(Asset { path, plain_path: None, content_type, etag, body: body.into() });
+    assets.push(names(&assets));
+    if has_demo {
+        let body = with_hashes(INDEX.text, &assets).into();
+        assets.push(Asset::without_hash("/", INDEX.content_type, body));
+    }
     assets
+}
+
+/// Each file's name with the path that may be kept for ever.
+fn names(assets: &[Asset]) -> Asset {
+    let pairs = assets.iter().filter_map(|asset| {
+        let name = asset.plain_path.as_deref()?.strip_prefix(ROOT)?;
+        Some((name, asset.path.as_str()))
+    });
+    let pairs: BTreeMap<&str, &str> = pairs.collect();
+    let body = serde_json::to_vec(&pairs).expect("a map of strings serializes");
+    Asset::without_hash(NAMES, JSON, body.into())
+}
+
+impl Asset {
+    /// One that is asked for again each time.
+    pub(super) fn without_hash(path: &str, content_type: &'static str, body: Bytes) -> Self {
+        let etag = format!("\"{}\"", hash(&body));
+        Self { path: path.into(), plain_path: None, content_type, etag, body }
+    }
 }
 
 /// A text in which the names of earlier files hold their hashes.
 fn with_hashes(text: &str, assets: &[Asset]) -> String {
     assets.iter().fold(text.to_owned(), |text, asset| {
-        let plain = asset.plain_path.as_deref().unwrap_or_default();
+        let Some(plain) = asset.plain_path.as_deref() else { return text };
         text.replace(&format!("\"{plain}\""), &format!("\"{}\"", asset.path))
     })
 }
 
 /// The hash of some contents, in hex. It names a version and secures nothing.
-pub(super) fn hash(contents: &[u8]) -> String {
+fn hash(contents: &[u8]) -> String {
     let digest = Sha1::digest(contents);
     digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(HASH_DIGITS).map(digit).collect()
 }
@@ -91,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_name_of_a_file_holds_the_hash_of_what_it_leads_to() {
-        let assets = all();
+        let assets = all(true);
         for asset in &assets {
             let text = std::str::from_utf8(&asset.body).unwrap();
             for quoted in text.split('"').filter(|quoted| quoted.starts_with(ROOT)) {
@@ -103,5 +149,16 @@ mod tests {
         let page = assets.last().unwrap();
         assert_eq!(page.path, "/");
         assert!(String::from_utf8_lossy(&page.body).contains("/assets/demo."));
+    }
+
+    #[test]
+    fn without_the_demo_there_is_the_client_and_where_to_find_it() {
+        let assets = all(false);
+        let [client, worker, names] = assets.as_slice() else { panic!("{}", assets.len()) };
+        assert_eq!(client.plain_path.as_deref(), Some("/assets/client.js"));
+        assert_eq!(worker.plain_path.as_deref(), Some("/assets/worker.js"));
+        let names: BTreeMap<String, String> = serde_json::from_slice(&names.body).unwrap();
+        assert_eq!(names["client.js"], client.path);
+        assert_eq!(names.len(), 2);
     }
 }

@@ -7,13 +7,14 @@ use super::sending::{publish, request};
 use super::shard_limits::BURST_S;
 use super::upstream::PendingAck;
 use crate::parties::NoSeat;
+use meridian_core::Limit;
 use meridian_core::interest::{Admission, Join, Proven, Wishes};
 use meridian_core::permission::FilterGrant;
 use meridian_core::requests::{Purpose, Repeat, Waiting};
 use meridian_core::session::{
     Credentials, From, Greeting, HistoryPage, MeshNotices, PublishProof, Start, greet,
 };
-use meridian_core::{Effect, Limit, Session};
+use meridian_core::{Effect, Session};
 use meridian_proto::command::{Ack, Body, Command, Subscribe};
 use meridian_proto::item::{Failure, Item, PublishReply, Reply};
 use meridian_proto::trace::TraceContext;
@@ -102,14 +103,7 @@ pub(super) fn greeted(
     let (item, code, reason) = match greet(command, cid, |_| credentials, &moment) {
         Greeting::Ignored => return Ok(()),
         Greeting::Welcome(session, reply) => {
-            if let Some(identity) = session.identity() {
-                match shard.parties.seat_identity(identity) {
-                    Ok(seats) => connection.sit(seats),
-                    Err(refused) => return refuse_identity(shard, connection, id, refused),
-                }
-            }
-            welcome(shard, connection, session, &reply);
-            return Ok(());
+            return welcome(shard, connection, session, id, &reply);
         }
         Greeting::Refused(item, code) => (item, code, code.reason().to_owned()),
         Greeting::NotAdmitted(item, code, reason) => (item, code, reason),
@@ -145,7 +139,7 @@ fn refuse_identity(
     connection: &Rc<Connection>,
     id: Option<u32>,
     refused: NoSeat,
-) -> Result<(), Failure> {
+) -> Failure {
     shard.counters.add_limit(refused.limit);
     let msg = match refused.limit {
         Limit::TenantConnections => "too many connections of this tenant",
@@ -156,10 +150,22 @@ fn refuse_identity(
     let failure = Failure { retry: true, after_ms, ..failure };
     connection.send(shard, &Item::Error(id, failure.clone()));
     connection.close_with(shard, CloseCode::Overloaded, msg);
-    Err(failure)
+    failure
 }
 
-fn welcome(shard: &Rc<Shard>, connection: &Rc<Connection>, session: Box<Session>, reply: &Item) {
+fn welcome(
+    shard: &Rc<Shard>,
+    connection: &Rc<Connection>,
+    session: Box<Session>,
+    id: Option<u32>,
+    reply: &Item,
+) -> Result<(), Failure> {
+    if let Some(identity) = session.identity() {
+        match shard.parties.seat_identity(identity) {
+            Ok(seats) => connection.sit(seats),
+            Err(refused) => return Err(refuse_identity(shard, connection, id, refused)),
+        }
+    }
     let wants_mesh = session.mesh_notices() == MeshNotices::Wanted;
     shard.schedule_heartbeat(connection, fastrand::u64(1..=session.ping_s()));
     *connection.session.borrow_mut() = Some(session);
@@ -170,6 +176,7 @@ fn welcome(shard: &Rc<Shard>, connection: &Rc<Connection>, session: Box<Session>
     if wants_mesh && !mesh.is_well() {
         connection.send(shard, &Item::Mesh(mesh));
     }
+    Ok(())
 }
 
 fn decide(shard: &Rc<Shard>, connection: &Rc<Connection>, command: Command) {

@@ -7,6 +7,7 @@
 
 mod audit;
 mod history;
+mod holes;
 mod join;
 mod pages;
 mod place;

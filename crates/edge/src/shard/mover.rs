@@ -1,5 +1,5 @@
-//! Clients that an operator sends elsewhere: one after the other at an even pace, each told where to
-//! go, and closed when it has not gone some seconds later.
+//! Clients that an operator sends elsewhere: one after the other at an even pace, each told where
+//! to go, and closed when it has not gone some seconds later.
 //!
 //! What a client has received is its own knowledge: it resumes there from its positions.
 

@@ -3,6 +3,7 @@
 use super::Shard;
 use super::connection::SharedItem;
 use crate::auth::Authenticator;
+use meridian_core::holes::Hole;
 use meridian_core::revocation::Revocations;
 use meridian_core::session::MeshNotices;
 use meridian_proto::item::{Failure, Item, Mesh};
@@ -24,6 +25,10 @@ pub(crate) struct Orders {
     pub(crate) mesh: Mesh,
     /// Epochs of the region's copies that exist, by stream name.
     pub(crate) epochs: BTreeMap<String, String>,
+    /// What the region's copies skipped last, by stream name.
+    pub(crate) holes: BTreeMap<String, Hole>,
+    /// Up to where streams were purged: of that only they show what is left.
+    pub(crate) purged: BTreeMap<String, u64>,
     /// How to serve TLS, if the public listener is to.
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// What verifies tokens, with its newest keys; none where no tokens are asked for.
@@ -55,11 +60,13 @@ pub(crate) struct Drain {
 /// Obeys until a drain is ordered, or nobody can order any more.
 pub(super) async fn obey(shard: &Rc<Shard>, orders: &mut watch::Receiver<Orders>) -> Drain {
     loop {
-        let Orders { mesh, epochs, tls, authenticator, revocations, moving, drain } =
+        let Orders { mesh, epochs, holes, purged, tls, authenticator, revocations, moving, drain } =
             orders.borrow_and_update().clone();
         shard.tls.borrow_mut().clone_from(&tls);
         *shard.authenticator.borrow_mut() = authenticator;
         shard.take_revocations(revocations);
+        shard.set_purged(&purged);
+        shard.set_holes(holes, &epochs);
         shard.set_epochs(&epochs);
         if let Some(drain) = drain {
             // The end sends everybody away, at its own pace.

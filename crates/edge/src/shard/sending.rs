@@ -72,7 +72,7 @@ pub(super) fn request(
 
 /// A message says when and where it was published, where nothing else will: see `publish_time`.
 fn stamp(shard: &Shard, message: &mut Outbound) {
-    let namespace = shard.policy.namespaces.of_subject(&message.subject);
+    let namespace = shard.policy.namespaces.of_upstream_subject(&message.subject);
     if namespace.is_some_and(|namespace| namespace.class == Class::Ephemeral) {
         let sent = publish_time::stamp(&shard.policy.region, unix_us());
         message.headers.push((publish_time::HEADER.into(), sent));

@@ -196,22 +196,23 @@ impl Shard {
         self.exchange(&subject, request.to_string().as_bytes(), expected).await
     }
 
-    /// The sequence from which on a copy is whole: that of its oldest message, and of an empty one
-    /// the next, or at most 1 if it never held any. Only the stream itself can tell these apart.
-    /// Of several replicas the leader is asked: one that is behind has dropped less than another
-    /// that was read.
+    /// The sequence from which on a copy is whole: behind what its mirror skipped, that of its
+    /// oldest message, and of an empty one the next, or at most 1 if it never held any. Only the
+    /// stream itself can tell these apart. Of several replicas the leader is asked: one that is
+    /// behind has dropped less than another that was read.
     pub(super) async fn whole_from(
         self: &Rc<Self>,
         copy: &str,
         replication: Replication,
     ) -> Result<u64, GetFailure> {
+        let behind_hole = self.hole_upto(copy) + 1;
         if replication == Replication::Single {
             let oldest = json!({"seq": 1, "next_by_subj": ">", "batch": 1});
             if let Some(stored) = self.get(copy, &oldest).await?.messages.first() {
-                return Ok(stored.sequence);
+                return Ok(stored.sequence.max(behind_hole));
             }
         }
-        Ok(self.stream_state(copy).await?.first_seq)
+        Ok(self.stream_state(copy).await?.first_seq.max(behind_hole))
     }
 
     /// What the copy's leader says of it.

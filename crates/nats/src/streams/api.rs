@@ -148,6 +148,17 @@ impl Streams {
         self.call_for(&format!("STREAM.INFO.{stream}"), &json!({})).await
     }
 
+    /// Tells whoever listens. It is on its way before anything that is asked later.
+    pub(super) async fn publish(
+        &self,
+        subject: &str,
+        text: String,
+    ) -> Result<(), crate::error::Error> {
+        self.control.publish(subject, text).await?;
+        let written = self.control.client().flush().await;
+        written.map_err(|error| crate::error::Error::Control(error.to_string()))
+    }
+
     /// Asks, and reads the answer.
     pub(super) async fn call_for<T: serde::de::DeserializeOwned>(
         &self,

@@ -4,6 +4,11 @@
 //! itself, up to the same message. Afterwards positions could lie: a client that resumes could not
 //! be told what it missed. So the epoch always changes, and clients with a position of the old one
 //! are told that they start anew.
+//!
+//! Edges keep a filter's last messages in memory. Before anything is erased each is told up to
+//! where (`subjects::purged`), and shows nothing of that any more but what its copy shows; and told
+//! again when the epoch has changed, so that it looks at once. An edge that does not hear it,
+//! because it has lost its servers, looks every 2 s.
 
 use std::time::Duration;
 
@@ -19,6 +24,7 @@ use super::epoch;
 use super::error::Error;
 use super::existing::overlap;
 use super::namespace::{DurableNamespace, copy_name, home_stream_name};
+use crate::subjects;
 use crate::wire_text::{Wildcards, check_subject};
 
 /// Until a mirror must have heard of its home. After its server was away that takes longer (40 s
@@ -82,17 +88,19 @@ impl Streams {
         let home = self.info(&home_stream).await?;
         let epoch = epoch::next(&home_stream, home.epoch(), now_s);
         let last_seq = home.state.last_seq;
+        let mirrors: Vec<_> = regions.iter().filter(|region| **region != namespace.home).collect();
+        self.tell_edges(namespace, &home_stream, &mirrors, last_seq).await;
         let messages = self.purge_until(&home_stream, filter, last_seq).await?;
         let mut copies = vec![PurgedCopy {
-            stream: home_stream,
+            stream: home_stream.clone(),
             region: namespace.home.clone(),
             messages,
             failure: None,
         }];
-        for region in regions.iter().filter(|region| **region != namespace.home) {
+        for region in &mirrors {
             let stream = copy_name(namespace, region);
             let (messages, failure) = self.purge_mirror(&stream, filter, last_seq).await;
-            copies.push(PurgedCopy { stream, region: region.clone(), messages, failure });
+            copies.push(PurgedCopy { stream, region: (*region).clone(), messages, failure });
         }
         // Home first: if this ends here, `apply` brings the mirrors to home's epoch.
         for copy in &mut copies {
@@ -101,8 +109,26 @@ impl Streams {
                 copy.failure.get_or_insert(error.to_string());
             }
         }
+        self.tell_edges(namespace, &home_stream, &mirrors, last_seq).await;
         info!(namespace = namespace.name, epoch, "purged");
         Ok(PurgeReport { epoch, copies })
+    }
+
+    /// Tells the edges of every region. What cannot be told they see when they look.
+    async fn tell_edges(
+        &self,
+        namespace: &DurableNamespace,
+        home_stream: &str,
+        mirrors: &[&String],
+        last_seq: u64,
+    ) {
+        let names = mirrors.iter().map(|region| copy_name(namespace, region));
+        for stream in std::iter::once(home_stream.to_owned()).chain(names) {
+            let told = self.publish(&subjects::purged(&stream), last_seq.to_string()).await;
+            if let Err(error) = told {
+                warn!(stream, %error, "edges were not told of the purge");
+            }
+        }
     }
 
     /// Purges a mirror, and again until nothing that home had can arrive any more.

@@ -1,6 +1,6 @@
 //! How one copy is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::api::Streams;
@@ -45,6 +45,25 @@ impl Streams {
     /// [`Error::Missing`]; [`Error::Unanswered`] after 30 s when the copy's servers are down.
     pub async fn copy_status(&self, stream: &str) -> Result<CopyStatus, Error> {
         Ok(CopyStatus::of(&self.info(stream).await?))
+    }
+
+    /// Sequences between a copy's oldest and newest message that it does not hold, ascending.
+    ///
+    /// # Errors
+    /// As for [`Streams::copy_status`].
+    pub async fn missing_sequences(&self, stream: &str) -> Result<Vec<u64>, Error> {
+        #[derive(Default, Deserialize)]
+        struct Details {
+            #[serde(default)]
+            deleted: Vec<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Info {
+            state: Details,
+        }
+        let what = format!("STREAM.INFO.{stream}");
+        let info: Info = self.call_for(&what, &json!({"deleted_details": true})).await?;
+        Ok(info.state.deleted)
     }
 
     /// Whether JetStream has a meta leader: without one no stream can be made or changed, while

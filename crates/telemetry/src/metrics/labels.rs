@@ -226,7 +226,7 @@ words! {
     /// A command of a client.
     Command "command" [
         "heartbeat", "connect", "subscribe", "unsubscribe", "publish", "request", "history",
-        "malformed",
+        "receipt", "malformed",
     ]
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 /// Spans of one request: OTLP receivers take 4 MiB by default, and a span is well under 2 KiB.
@@ -84,12 +84,17 @@ struct Counters {
 /// A handle on the queue; clones share it. The task ends with the last one.
 #[derive(Debug, Clone)]
 pub struct Exporter {
-    queue: mpsc::Sender<SpanData>,
+    queue: mpsc::Sender<Queued>,
     counters: Arc<Counters>,
 }
 
-/// The task's end: everything that was queued has been sent, or given up.
-pub type Ended = oneshot::Receiver<()>;
+/// What stands in the queue.
+#[derive(Debug)]
+enum Queued {
+    Span(Box<SpanData>),
+    /// Send what came before, and say so.
+    Flush(oneshot::Sender<()>),
+}
 
 impl Exporter {
     /// Starts the task. Must be called within a tokio runtime. An unreachable receiver is no
@@ -97,22 +102,26 @@ impl Exporter {
     ///
     /// # Errors
     /// [`ExportError`] when the endpoint is no address.
-    pub fn start(settings: &Settings, origin: &Origin) -> Result<(Self, Ended), ExportError> {
+    pub fn start(settings: &Settings, origin: &Origin) -> Result<Self, ExportError> {
         let failed = |reason: String| ExportError { endpoint: settings.endpoint.clone(), reason };
         let mut exporter = build(settings).map_err(|error| failed(error.to_string()))?;
         exporter.set_resource(&resource(origin));
         let (queue, queued) = mpsc::channel(settings.queue_spans_max.max(1));
-        let (ending, ended) = oneshot::channel();
         let counters = Arc::new(Counters::default());
         let patience = Duration::from_millis(settings.timeout_ms);
         let sending = Sending { exporter, patience, counters: Arc::clone(&counters) };
-        tokio::spawn(async move {
-            sending.run(queued).await;
-            // Nobody listens where nobody waits for the end.
-            let _ = ending.send(());
-        });
+        tokio::spawn(sending.run(queued));
         info!(endpoint = settings.endpoint, protocol = ?settings.protocol, "spans go to OTLP");
-        Ok((Self { queue, counters }, ended))
+        Ok(Self { queue, counters })
+    }
+
+    /// Waits until everything that was queued before has been sent, or given up.
+    pub async fn flush(&self) {
+        let (flushed, done) = oneshot::channel();
+        if self.queue.send(Queued::Flush(flushed)).await.is_ok() {
+            // The task may have ended: then nothing waits any more.
+            let _ = done.await;
+        }
     }
 
     /// Queues a span, or drops and counts it. Never waits.
@@ -122,7 +131,7 @@ impl Exporter {
     }
 
     pub(super) fn push(&self, span: SpanData) {
-        if self.queue.try_send(span).is_err() {
+        if self.queue.try_send(Queued::Span(Box::new(span))).is_err() {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -176,35 +185,62 @@ struct Sending {
 }
 
 impl Sending {
-    async fn run(self, mut queued: mpsc::Receiver<SpanData>) {
+    async fn run(self, mut queued: mpsc::Receiver<Queued>) {
         let mut is_well = true;
         while let Some(first) = queued.recv().await {
-            let mut batch = vec![first];
-            // What comes within the linger goes along. Cancel-safe: a span that was not received
-            // stays queued.
-            let gather = async {
-                while batch.len() < BATCH_SPANS_MAX {
-                    let Some(span) = queued.recv().await else { return };
-                    batch.push(span);
-                }
-            };
-            let _ = timeout(LINGER, gather).await;
-            let count = batch.len() as u64;
-            let result = timeout(self.patience, self.exporter.export(batch)).await;
-            let counter = match &result {
-                Ok(Ok(())) => &self.counters.sent,
-                Ok(Err(_)) | Err(_) => &self.counters.failed,
-            };
-            counter.fetch_add(count, Ordering::Relaxed);
-            // Said when it changes: a receiver that is away must not fill the log.
-            match (&result, is_well) {
-                (Ok(Ok(())), false) => info!("the OTLP receiver takes spans again"),
-                (Ok(Err(error)), true) => warn!(%error, "the OTLP receiver takes no spans"),
-                (Err(_), true) => warn!("the OTLP receiver does not answer"),
-                _ => {}
+            let (batch, flushed) = gather(first, &mut queued).await;
+            if !batch.is_empty() {
+                is_well = self.send(batch, is_well).await;
             }
-            is_well = matches!(result, Ok(Ok(())));
+            if let Some(flushed) = flushed {
+                // Whoever waited may have given up.
+                let _ = flushed.send(());
+            }
         }
         debug!("span export ended");
     }
+
+    /// Sends a batch; whether the receiver took it. What changes is said: a receiver that is away
+    /// must not fill the log.
+    async fn send(&self, batch: Vec<SpanData>, was_well: bool) -> bool {
+        let count = batch.len() as u64;
+        let result = timeout(self.patience, self.exporter.export(batch)).await;
+        let counter = match &result {
+            Ok(Ok(())) => &self.counters.sent,
+            Ok(Err(_)) | Err(_) => &self.counters.failed,
+        };
+        counter.fetch_add(count, Ordering::Relaxed);
+        match (&result, was_well) {
+            (Ok(Ok(())), false) => info!("the OTLP receiver takes spans again"),
+            (Ok(Err(error)), true) => warn!(%error, "the OTLP receiver takes no spans"),
+            (Err(_), true) => warn!("the OTLP receiver does not answer"),
+            _ => {}
+        }
+        matches!(result, Ok(Ok(())))
+    }
+}
+
+/// The first and what comes within the linger, up to a full batch or a flush.
+async fn gather(
+    first: Queued,
+    queued: &mut mpsc::Receiver<Queued>,
+) -> (Vec<SpanData>, Option<oneshot::Sender<()>>) {
+    let (mut batch, mut flushed) = (Vec::new(), None);
+    let mut next = Some(first);
+    let until = Instant::now() + LINGER;
+    while let Some(queued_one) = next {
+        match queued_one {
+            Queued::Span(span) => batch.push(*span),
+            Queued::Flush(sender) => {
+                flushed = Some(sender);
+                break;
+            }
+        }
+        if batch.len() == BATCH_SPANS_MAX {
+            break;
+        }
+        // Cancel-safe: a span that was not received stays queued.
+        next = timeout_at(until, queued.recv()).await.ok().flatten();
+    }
+    (batch, flushed)
 }

@@ -16,8 +16,8 @@ const PUBLISHED: usize = 60;
 
 async fn next_traceparent(service: &mut Subscriber) -> Option<String> {
     let message = within("a message", service.next()).await.unwrap();
-    let value = message.headers?.get("traceparent").map(|value| value.as_str().to_owned());
-    value
+    let headers = message.headers?;
+    headers.get("traceparent").map(|value| value.as_str().to_owned())
 }
 
 fn traced(tp: String) -> PublishOptions {

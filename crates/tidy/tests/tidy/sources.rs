@@ -72,15 +72,24 @@ fn no_function_is_longer_than_70_lines() {
 
 #[test]
 fn every_file_opens_with_what_it_is_for() {
-    let sources = sources();
-    let silent = sources
-        .iter()
-        .filter(|source| source.is_rust())
-        .filter(|source| source.text.lines().next().is_none_or(|line| !line.starts_with("//! ")));
-    let breaches: Vec<String> = silent
-        .map(|source| format!("{}:1: begin with //! and what it is for", source.path))
-        .collect();
+    let mut breaches = Vec::new();
+    for source in sources() {
+        let Some(opening) = opening(&source.path) else { continue };
+        if !source.text.starts_with(opening) {
+            breaches.push(format!("{}:1: begin with `{opening}` and what it is for", source.path));
+        }
+    }
     report(&breaches);
+}
+
+/// How a file says what it is for; None where the language has no word for it.
+fn opening(path: &str) -> Option<&'static str> {
+    match path.rsplit_once('.')?.1 {
+        "rs" => Some("//! "),
+        "ts" => Some("/**"),
+        "mjs" => Some("// "),
+        _ => None,
+    }
 }
 
 #[test]

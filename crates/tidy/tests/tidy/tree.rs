@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where code is. Prose, vectors and corpora are elsewhere, or are told apart by their ending.
-const FOLDERS: [&str; 5] = [".ci", "config", "crates", "fuzz", "scripts"];
+const FOLDERS: [&str; 6] = [".ci", "config", "crates", "fuzz", "scripts", "sdk"];
 
 /// Made by tools.
-const SKIPPED: [&str; 5] = ["artifacts", "built", "corpus", "coverage", "target"];
+const SKIPPED: [&str; 8] =
+    [".build", "artifacts", "built", "corpus", "coverage", "dist", "node_modules", "target"];
 
 /// What is read. Files without an ending are scripts, such as `.ci/run`.
-const ENDINGS: [&str; 7] = ["", "css", "html", "js", "rs", "sh", "toml"];
+const ENDINGS: [&str; 9] = ["", "css", "html", "js", "mjs", "rs", "sh", "toml", "ts"];
 
 /// One file.
 pub(crate) struct Source {
@@ -73,8 +74,13 @@ fn the_walk_finds_sources_of_every_kind() {
         "crates/tidy/tests/tidy/tree.rs",
         "fuzz/fuzz_targets/filter.rs",
         "scripts/fetch-nats-server.sh",
+        "sdk/js/demo/demo.css",
+        "sdk/js/scripts/size.mjs",
+        "sdk/js/src/mesh.ts",
     ] {
         assert!(sources.iter().any(|source| source.path == path), "{path}");
     }
-    assert!(sources.iter().all(|source| !source.path.contains("/target/")));
+    for made in ["/target/", "/node_modules/", "/dist/"] {
+        assert!(sources.iter().all(|source| !source.path.contains(made)), "{made}");
+    }
 }

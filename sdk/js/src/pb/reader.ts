@@ -52,7 +52,9 @@ export function read(bytes: Uint8Array, schema: Schema): Value {
     const [name, type, presence] = schema[Math.floor(key / 8)] ?? [];
     // 64 and 32 bits are in no message that is known.
     const raw =
-      wire === 0 ? varint() : take(wire === 2 ? varint() : wire === 1 ? 8 : wire === 5 ? 4 : malformed());
+      wire === 0
+        ? varint()
+        : take(wire === 2 ? varint() : wire === 1 ? 8 : wire === 5 ? 4 : malformed());
     if (name === undefined) continue;
     const isNumber = type === NUMBER || type === BOOLEAN || type === ACK;
     if (wire !== (isNumber ? 0 : 2)) malformed();

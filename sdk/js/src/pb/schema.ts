@@ -3,7 +3,7 @@
  * those of `wire.ts`, so that both codecs give the same objects. A change there is a change here.
  */
 
-/** What stands in a field: varint, boolean, text, bytes, trace context, header, ack, or a message. */
+/** What stands in a field: varint, boolean, text, bytes, trace, header, ack, or a message. */
 export const NUMBER = 0;
 export const BOOLEAN = 1;
 export const TEXT = 2;
@@ -145,7 +145,11 @@ const item: Schema = {
       4: whole("before", DEFAULTED),
       5: flag("more", DEFAULTED),
       6: flag("thinned"),
-      7: ["gaps", { 1: whole("after", DEFAULTED), 2: whole("upto", DEFAULTED), 3: text("why") }, REPEATED],
+      7: [
+        "gaps",
+        { 1: whole("after", DEFAULTED), 2: whole("upto", DEFAULTED), 3: text("why") },
+        REPEATED,
+      ],
     }),
     9: message("refresh", { 1: whole("expires", DEFAULTED) }),
   }),

@@ -59,7 +59,13 @@ function bytesOf(entry: unknown, type: Type): ArrayLike<number> & Iterable<numbe
   if (type === TEXT) return new TextEncoder().encode(entry as string);
   if (type === BYTES) return entry as Uint8Array;
   // `00-<32>-<16>-<2>`: without the version and the hyphens.
-  if (type === TRACE) return (entry as string).slice(3).match(/[\da-f]{2}/g)?.map((hex) => parseInt(hex, 16)) ?? [];
+  if (type === TRACE)
+    return (
+      (entry as string)
+        .slice(3)
+        .match(/[\da-f]{2}/g)
+        ?.map((hex) => parseInt(hex, 16)) ?? []
+    );
   return write(entry as object, type === HEADERS ? HEADER : (type as Schema));
 }
 

@@ -89,12 +89,18 @@ fn id_of(token: &str) -> Result<String, Error> {
 
 async fn connect(arguments: &Arguments, config: &Config) -> Result<Control, Error> {
     let failed = |error: NatsError| Error::Streams(error.into());
-    let first = || config.nats.servers.first().map_or("", String::as_str).parse();
-    let server = arguments.nats.clone().map_or_else(first, Ok).map_err(failed)?;
-    let servers = vec![server.clone()];
+    // The configuration has been checked: there is one.
+    let mut servers = config.nats_servers().map_err(failed)?;
+    servers.truncate(1);
+    if let Some(named) = &arguments.nats {
+        let tls = servers.first().and_then(|first| first.tls().cloned());
+        servers = vec![named.clone().with_tls(tls)];
+    }
     // Once by hand, because that says at once and exactly what is wrong.
     let options = ConnectOptions::new(servers.clone(), CONNECTION_NAME);
-    meridian_nats::dial(&server, &options).await.map_err(failed)?;
+    for server in &servers {
+        meridian_nats::dial(server, &options).await.map_err(failed)?;
+    }
     let (name, edge_id) = (CONNECTION_NAME.to_owned(), CONNECTION_NAME.to_owned());
     let options = ControlOptions { servers, name, edge_id };
     let control = Control::connect(options).await.map_err(failed)?;

@@ -30,6 +30,7 @@ impl Shard {
             let state = &mut *durable.state.borrow_mut();
             state.tails = Tails::new(stands);
             state.ring = Ring::new(floor.min(stands), RING_MESSAGES_MAX, RING_BYTES_MAX);
+            state.ring.miss(self.purged_upto(&durable.copy));
             state.phase = Phase::Settling;
             std::mem::take(&mut state.is_anew)
         };
@@ -63,7 +64,8 @@ impl Shard {
         let stands = upto.ok_or(GetFailure::Unreachable)?;
         let of_filter = page.messages.iter().filter(|stored| durable.is_of(stored));
         let floor = match of_filter.map(|stored| stored.sequence).max() {
-            Some(last) => last,
+            // Behind it the mirror may have skipped some.
+            Some(last) => last.max(self.hole_upto(copy)),
             // What the copy has dropped may have been the filter's.
             None => self.whole_from(copy, durable.replication).await?.saturating_sub(1),
         };
