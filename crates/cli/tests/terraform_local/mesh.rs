@@ -127,8 +127,9 @@ impl TerraformMesh {
             let index = (self.first_port(position) - BASE_PORT) / REGION_PORTS;
             (name.to_owned(), json!({ "index": index, "joined": joined }))
         };
+        let of_all: serde_json::Map<String, Value> = regions.iter().enumerate().map(of).collect();
         let variables = json!({
-            "regions": regions.iter().enumerate().map(of).collect::<serde_json::Map<String, Value>>(),
+            "regions": of_all,
             "home": regions[0].0,
             "servers": self.servers,
             "edges": self.edges,
