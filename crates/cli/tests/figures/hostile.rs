@@ -26,7 +26,7 @@ async fn healthy_clients_hear_about_as_soon_under_every_attack() {
     let mut healthy = client.subscribe("demo.healthy", options).await.unwrap();
     let nats = mesh.plain_nats("eu").await;
     let zero = Instant::now();
-    let mut one = async |healthy: &mut Subscription| {
+    let one = async |healthy: &mut Subscription| {
         let sent_us = zero.elapsed().as_micros() as u64;
         nats.publish("demo.healthy", sent_us.to_string().into()).await.unwrap();
         nats.flush().await.unwrap();
