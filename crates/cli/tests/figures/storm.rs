@@ -31,6 +31,8 @@ fn configure(config: &mut Config) {
 struct Storm {
     url: String,
     live: AtomicUsize,
+    /// Who has the message before the cut.
+    heard: AtomicUsize,
     /// When everybody was cut.
     cut: watch::Receiver<Option<Instant>>,
 }
@@ -44,7 +46,7 @@ async fn a_storm_of_clients_is_back_and_has_missed_nothing() {
     let mut mesh = ProcessMesh::one_edge(env!("CARGO_BIN_EXE_meridian"), configure).await;
     let (cutting, cut) = watch::channel(None);
     let url = mesh.urls("eu")[0].clone();
-    let storm = Arc::new(Storm { url, live: AtomicUsize::new(0), cut });
+    let storm = Arc::new(Storm { url, live: AtomicUsize::new(0), heard: AtomicUsize::new(0), cut });
     let (back, mut came_back) = mpsc::unbounded_channel();
     for first in (0..clients).step_by(GATHERED_AT_ONCE) {
         let last = clients.min(first + GATHERED_AT_ONCE);
@@ -55,19 +57,20 @@ async fn a_storm_of_clients_is_back_and_has_missed_nothing() {
     }
     drop(back);
     let nats = mesh.plain_nats("eu").await;
-    let jetstream_like = async |text: &'static str| {
+    let store = async |text: &'static str| {
         for subject in 0..SUBJECTS {
             let answer = nats.request(format!("orders.k{subject}"), text.into()).await.unwrap();
             assert!(answer.payload.starts_with(b"{\"stream\""), "{answer:?}");
         }
     };
-    jetstream_like("1").await;
+    store("1").await;
+    eventually("everybody has it", async || storm.heard.load(Ordering::Relaxed) == clients).await;
 
     let edge = mesh.edge_mut("eu", 0);
     let began = Instant::now();
     cutting.send_replace(Some(began));
     edge.kill().await.unwrap();
-    jetstream_like("2").await;
+    store("2").await;
     edge.restart().await.unwrap();
     let restarted_ms = began.elapsed().as_millis() as u64;
 
@@ -103,7 +106,10 @@ async fn client(storm: Arc<Storm>, number: usize, back: mpsc::UnboundedSender<(u
     storm.live.fetch_add(1, Ordering::Relaxed);
     let mut seen = 0;
     while let Some(event) = held.1.next().await {
-        seen += usize::from(matches!(event, Event::Message(_)));
+        if matches!(event, Event::Message(_)) {
+            seen += 1;
+            storm.heard.fetch_add(1, Ordering::Relaxed);
+        }
     }
     assert_eq!(seen, 1, "the message before the cut came");
     let point = held.1.resume_point();
