@@ -52,6 +52,8 @@ issuer = "test"
 audience = "mesh"
 algorithm = "HS256"
 key_env = "LOGS_TEST_KEY"
+[tracing]
+otlp_endpoint = "http://127.0.0.1:1"
 [log]
 format = "json"
 level = "{level}"
