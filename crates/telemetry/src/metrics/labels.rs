@@ -242,7 +242,7 @@ words! {
     Close "code" [
         "normal", "protocol_error", "unsupported", "invalid_utf8", "policy_violation",
         "message_too_big", "shutdown", "drained", "expired", "slow", "stale", "internal",
-        "overloaded", "invalid_token", "bad_protocol", "version",
+        "overloaded", "invalid_token", "bad_protocol", "version", "revoked", "origin",
     ]
 }
 
