@@ -60,7 +60,7 @@ test-fast: ## The tests that need no nats-server
 
 test: tools tools-monitoring fmt lint ## Everything: formatting, lints, all tests, the browser side
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	    set -ex; cargo nextest run --workspace --locked; cargo test --workspace --locked --doc; \
+	    set -ex; cargo nextest run --workspace --locked -E 'not binary(terraform_local)'; cargo test --workspace --locked --doc; \
 	else \
 	    set -ex; cargo test --workspace --locked; \
 	fi

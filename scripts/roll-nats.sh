@@ -19,12 +19,15 @@ fail() { echo "roll-nats.sh: $*" >&2; exit 1; }
 monitor_of() { sed -n 's/^http: "\(.*\)"$/\1/p' "$MESH/nats/$1.conf"; }
 
 # What /healthz says with JetStream: every stream and consumer replica of the server is current.
-is_healthy() { curl -fsS -o /dev/null --max-time 5 "http://$(monitor_of "$1")/healthz" 2>/dev/null; }
+is_healthy() {
+    curl -fsS -o /dev/null --max-time 5 "http://$(monitor_of "$1")/healthz" 2>/dev/null
+}
 
 wait_healthy() {
     local give_up=$((SECONDS + DEADLINE_SECONDS))
     until is_healthy "$1"; do
-        ((SECONDS < give_up)) || fail "$1 is not healthy after $DEADLINE_SECONDS s: stopped here, the others were left alone; look at $MESH/logs/$1.log"
+        ((SECONDS < give_up)) || fail "$1 is not healthy after $DEADLINE_SECONDS s: stopped here," \
+            "the others were left alone; look at $MESH/logs/$1.log"
         sleep 0.5
     done
 }
@@ -33,13 +36,16 @@ all() { for file in "$MESH"/nats/*.conf; do basename "$file" .conf; done; }
 
 roll() {
     local name=$1 pid generation give_up=$((SECONDS + DEADLINE_SECONDS))
-    pid=$(cat "$MESH/run/$name.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null || fail "$name does not run: terraform apply starts it"
+    pid=$(cat "$MESH/run/$name.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null ||
+        fail "$name does not run: terraform apply starts it"
     # A change that the server would not start with must not cost a server.
-    "$NATS_SERVER" -t -c "$MESH/nats/$name.conf" >/dev/null || fail "$name: the new configuration is no good; nothing was stopped"
+    "$NATS_SERVER" -t -c "$MESH/nats/$name.conf" >/dev/null ||
+        fail "$name: the new configuration is no good; nothing was stopped"
     echo "$name: lame duck"
     kill -USR2 "$pid"
     while kill -0 "$pid" 2>/dev/null; do
-        ((SECONDS < give_up)) || fail "$name (pid $pid) does not end after $DEADLINE_SECONDS s of lame duck"
+        ((SECONDS < give_up)) ||
+            fail "$name (pid $pid) does not end after $DEADLINE_SECONDS s of lame duck"
         sleep 0.2
     done
     # The generation stays, so that terraform sees no change.

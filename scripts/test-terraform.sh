@@ -8,7 +8,10 @@ if ! command -v terraform >/dev/null; then
     echo "test-terraform: FAILED: terraform 1.9 or newer is not on PATH" >&2
     exit 1
 fi
-command -v openssl >/dev/null || { echo "test-terraform: FAILED: openssl is not on PATH" >&2; exit 1; }
+if ! command -v openssl >/dev/null; then
+    echo "test-terraform: FAILED: openssl is not on PATH" >&2
+    exit 1
+fi
 
 state=$(mktemp -d)
 trap 'rm -rf "$state"' EXIT

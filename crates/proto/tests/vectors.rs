@@ -248,11 +248,7 @@ fn refusal(body: &Body) -> Option<ErrorCode> {
             .or_else(|| content_error(body.content().to_nats().err())),
         Body::Request(body) => subject_error(Subject::parse(&body.s).err())
             .or_else(|| content_error(body.content().to_nats().err())),
-        Body::Heartbeat
-        | Body::Connect(_)
-        | Body::Unsubscribe(_)
-        | Body::Receipt(_)
-        | Body::Refresh(_) => None,
+        _ => None,
     }
 }
 

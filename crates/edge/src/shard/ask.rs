@@ -1,5 +1,5 @@
 //! Clients about whom an authorization service is asked. While it is asked who a client is, what
-//! the client has sent behind its `connect` is held, and nothing more is read of it; so little waits.
+//! the client has sent behind its `connect` is held, and nothing more is read of it: little waits.
 
 use super::connection::Connection;
 use super::{Shard, commands};
