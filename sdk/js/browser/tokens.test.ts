@@ -16,7 +16,7 @@ let edge: TokenEdge;
 let browser: TestBrowser;
 before(async () => {
   [mesh, browser] = await Promise.all([develop(), startBrowser(["page"], STRICT)]);
-  edge = await TokenEdge.start(mesh);
+  edge = await TokenEdge.start(mesh, [browser.origin]);
 });
 after(async () => {
   await browser?.stop();

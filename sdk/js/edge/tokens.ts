@@ -33,8 +33,11 @@ export class TokenEdge {
     private readonly admin: string,
   ) {}
 
-  /** Another edge of a mesh's first region, and the only one that it tells of. */
-  static async start(mesh: Development): Promise<TokenEdge> {
+  /**
+   * Another edge of a mesh's first region, and the only one that it tells of. Only pages of these
+   * origins may use it, and what is no page.
+   */
+  static async start(mesh: Development, origins: string[] = []): Promise<TokenEdge> {
     const { name } = mesh.regions[0]!;
     const file = `${mesh.state}/${name}/${name}-1.toml`;
     const [publicPort, adminPort] = await Promise.all([freePort(), freePort()]);
@@ -51,7 +54,12 @@ key_env = "TOKEN_EDGE_KEY"
     const text = readFileSync(file, "utf8")
       .replace(/^id = .*$/m, `id = "${name}-tokens"`)
       .replace(/^alternates = .*$/m, "alternates = []")
-      .replace(/^public = .*$/m, `public = "127.0.0.1:${publicPort}"`)
+      // The first edge's user has that edge's inbox alone.
+      .replace(/nats:\/\/[^@"]*@/g, "nats://app:app@")
+      .replace(
+        /^public = .*$/m,
+        `public = "127.0.0.1:${publicPort}"\norigins = ${JSON.stringify(origins)}`,
+      )
       .replace(/^admin = .*$/m, `admin = "127.0.0.1:${adminPort}"`)
       .replace(/^\[auth\]\nmode = .*\n/m, auth);
     const config = file.replace("-1.toml", "-tokens.toml");
