@@ -126,6 +126,10 @@ async fn stored_messages_stay_with_their_tenant(mesh: &TestMesh, acme: &Client, 
     let first = publish(acme, "orders.eu.1", "acme's order").await;
     let second = publish(evil, "orders.eu.1", "evil's order").await;
     assert_eq!(second, first + 1, "one stream holds both");
+    eventually("the edge has seen the stream", async || {
+        acme.history("orders.>", HistoryOptions::default()).await.is_ok()
+    })
+    .await;
     for (client, expected) in [(acme, "acme's order"), (evil, "evil's order")] {
         let page = client.history("orders.>", HistoryOptions::default()).await.unwrap();
         assert_eq!(page.m.len(), 1, "{page:?}");

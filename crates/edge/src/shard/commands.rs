@@ -333,7 +333,7 @@ fn subscribe(
     }
     let is_durable = matches!(start, Start::Durable(_));
     if is_durable && shard.copy_of(filter).is_none() {
-        let msg = format!("the stream of {filter} is not there yet");
+        let msg = "the stream of this filter is not there yet";
         let failure = Failure::new(ErrorCode::StreamUnavailable, msg);
         return connection.send(shard, &Item::Error(id, failure));
     }

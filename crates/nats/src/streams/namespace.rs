@@ -101,6 +101,7 @@ impl DurableNamespace {
         let sample = literal.split('.').map(|token| if token == "*" { "x" } else { token });
         let sample = sample.collect::<Vec<_>>().join(".");
         let is_sound = check_subject("pattern", &sample, Wildcards::Refused).is_ok();
+        let is_sound = is_sound && !sample.contains(['*', '>']);
         let is_reserved = literal.starts_with(['$', '_', '*']) && *pattern != *REVOCATIONS;
         (!is_sound || is_reserved)
             .then(|| format!("a durable pattern is literal tokens and then >, not {pattern:?}"))

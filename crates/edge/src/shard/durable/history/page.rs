@@ -34,7 +34,7 @@ impl Shard {
         page: &HistoryPage,
     ) -> Result<HistoryReply, Failure> {
         let Some((copy, e)) = self.copy_of(&page.filter) else {
-            let msg = format!("the stream of {} is not there yet", page.filter);
+            let msg = "the stream of this filter is not there yet";
             return Err(Failure::new(ErrorCode::StreamUnavailable, msg));
         };
         if page.place.position().is_some_and(|position| position.e != e) {
